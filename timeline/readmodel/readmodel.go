@@ -1,0 +1,167 @@
+// Package readmodel names what readers of the timeline ask for and what they
+// get: filters, pages, health. The store answers in these words and the query
+// service asks in them, so that neither has to know the other.
+//
+// It holds shapes alone: no SQL, no HTTP, no defaults of a route. The folds
+// behind the answers are those of package timeline.
+package readmodel
+
+import (
+	"errors"
+	"time"
+
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// ErrNotFound: the namespace holds no such task or dead letter, or it belongs to
+// a user the scope excludes.
+var ErrNotFound = errors.New("not found")
+
+// Scope is what a reader may see: one namespace, and in it one user's tasks or
+// everybody's. It comes from the token, never from the request.
+type Scope struct {
+	Namespace string
+	// UserID restricts to one user's tasks; empty for all of the namespace.
+	UserID string
+}
+
+// Range is a half-open interval of time; a zero end is open.
+type Range struct {
+	From, To time.Time
+}
+
+// Page asks for a part of a list. Rows come newest first unless the list says
+// otherwise.
+type Page struct {
+	// Limit is how many rows, 1 to 200.
+	Limit int
+	// After is the position behind which the page begins; nil for the first page.
+	After *Position
+	// Backwards asks for the rows before After instead.
+	Backwards bool
+}
+
+// Position is a place in a list: the sort time and the id that breaks ties.
+type Position struct {
+	At time.Time
+	ID string
+}
+
+// List is a page of rows. Next is the position to go on from, nil at the end.
+type List[T any] struct {
+	Rows []T
+	Next *Position
+}
+
+// TaskFilter selects tasks; empty fields select all. Values within one field are
+// alternatives.
+type TaskFilter struct {
+	States    []timeline.State
+	Types     []string
+	Queues    []string
+	Agents    []string
+	Providers []string
+	Runners   []string
+	UserID    string
+	TraceID   timeline.TraceID
+	// Active selects pending, in progress, retrying and lost tasks.
+	Active bool
+	// Text is looked for in the id, the type and the error's message, in any case.
+	Text string
+	// MinAttempts and MinDuration select tasks that took at least that.
+	MinAttempts int
+	MinDuration time.Duration
+	// Updated bounds when the task's latest event occurred.
+	Updated Range
+}
+
+// DeadLetterFilter selects dead letters; empty fields select all.
+type DeadLetterFilter struct {
+	Statuses     []timeline.DeadLetterStatus
+	Severities   []timeline.AlertSeverity
+	Reasons      []timeline.FailureReason
+	Types        []string
+	Queues       []string
+	Agents       []string
+	Providers    []string
+	Fingerprints []string
+	UserID       string
+	TaskID       string
+	// Text is looked for in the error's message, in any case.
+	Text    string
+	Created Range
+}
+
+// QueueDepth is how much waits in one queue.
+type QueueDepth struct {
+	Queue string `json:"queue"`
+	// Pending waits for its first attempt, Retrying for another one.
+	Pending    int64 `json:"pending"`
+	InProgress int64 `json:"in_progress"`
+	Retrying   int64 `json:"retrying"`
+	// OldestPendingAt is when the oldest pending task was created.
+	OldestPendingAt time.Time `json:"oldest_pending_at,omitzero"`
+}
+
+// ActiveBreaker is a breaker that is not closed, as its last event left it.
+type ActiveBreaker struct {
+	Provider string                `json:"provider"`
+	SourceID string                `json:"source_id,omitempty"`
+	State    timeline.BreakerState `json:"state"`
+	Since    time.Time             `json:"since"`
+	// OpenUntil is when the breaker lets a probe through.
+	OpenUntil time.Time `json:"open_until,omitzero"`
+	Why       string    `json:"why,omitempty"`
+	Calls     int       `json:"calls,omitempty"`
+	Failures  int       `json:"failures,omitempty"`
+}
+
+// ExecutionTime is the distribution of the durations of attempts that ended
+// within the window; all zero where there were none.
+type ExecutionTime struct {
+	Count   int64           `json:"count"`
+	Average timeline.Millis `json:"average_ms"`
+	P50     timeline.Millis `json:"p50_ms"`
+	P95     timeline.Millis `json:"p95_ms"`
+	P99     timeline.Millis `json:"p99_ms"`
+}
+
+// Health is how a namespace does.
+type Health struct {
+	Window      timeline.Millis `json:"window_ms"`
+	GeneratedAt time.Time       `json:"generated_at"`
+	// QueueDepth is how many tasks wait or run, over all queues.
+	QueueDepth int64        `json:"queue_depth"`
+	Queues     []QueueDepth `json:"queues"`
+	// Tasks counts tasks by state: those that are not terminal as they stand, the
+	// terminal ones that ended within the window.
+	Tasks map[timeline.State]int64 `json:"tasks"`
+	// FailureRate is failed / (failed + completed) runs within the window, 0..1.
+	FailureRate float64       `json:"failure_rate"`
+	Completed   int64         `json:"completed_runs"`
+	Failed      int64         `json:"failed_runs"`
+	Execution   ExecutionTime `json:"execution_time"`
+	// ActiveBreakers are open or half open.
+	ActiveBreakers []ActiveBreaker `json:"active_circuit_breakers"`
+	// DeadLetters counts the pending ones; OldestDeadLetterAt is the oldest.
+	DeadLetters        int64     `json:"dead_letter_depth"`
+	OldestDeadLetterAt time.Time `json:"oldest_dead_letter_at,omitzero"`
+	Lost               int64     `json:"lost_tasks"`
+	// IngestLag is how old the newest accepted and not yet readable event is.
+	IngestLag timeline.Millis `json:"ingest_lag_ms"`
+	// Stale says what could not be read or is old, empty where all is current.
+	Stale string `json:"stale,omitempty"`
+}
+
+// ErrorGroup is the failures that share a fingerprint.
+type ErrorGroup struct {
+	Fingerprint string         `json:"fingerprint"`
+	Count       int64          `json:"count"`
+	DeadLetters int64          `json:"dead_letters"`
+	FirstSeen   time.Time      `json:"first_seen"`
+	LastSeen    time.Time      `json:"last_seen"`
+	Types       []string       `json:"types"`
+	Queues      []string       `json:"queues"`
+	Sample      timeline.Error `json:"sample"`
+	SampleTask  string         `json:"sample_task_id"`
+}
