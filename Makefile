@@ -1,0 +1,73 @@
+# Tasktrail: what there is to do with this repository. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO      ?= go
+BIN     := bin/tasktrail
+# DEMO=0 leaves out the demonstration tasks of `make run`.
+DEMO    ?= 1
+DATA    ?= ./data
+# The modules of this repository: runners and examples have their own, so that
+# their libraries never reach the product's go.mod.
+MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' -not -path './tools/*' -not -path './bench/*' | sort))
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+ENGINE  := deploy/embedded/node_modules/.package-lock.json
+
+.PHONY: help run build engine test test-go lint fuzz bench-agent bench-ingest bench deps-test deps-run clean generate
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: deps-run engine build ## Start everything on this machine, with a demonstration beside it (DEMO=0 without)
+	@TASKTRAIL_DATA_DIR=$(DATA) DEMO=$(DEMO) ./deploy/run.sh
+
+build: ## Build bin/tasktrail
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/tasktrail
+
+engine: $(ENGINE) ## Install the pinned ClickHouse engine library (npm)
+
+$(ENGINE): deploy/embedded/package-lock.json
+	@command -v npm >/dev/null || { echo "make: npm is missing: install Node.js 20 or newer with npm, then run make again" >&2; exit 1; }
+	npm ci --prefix deploy/embedded --no-audit --no-fund
+
+deps-run:
+	@command -v $(GO) >/dev/null || { echo "make: go is missing: install Go 1.26 or newer (https://go.dev/dl)" >&2; exit 1; }
+
+# Tests run against real servers. Where this is Debian and we may, we install
+# them; elsewhere the message says what to install.
+deps-test: deps-run
+	@./deploy/install-test-deps.sh
+
+test: deps-test engine build test-go ## Run every test, with the race detector, against the real engine, Redis and PostgreSQL
+
+test-go:
+	@for m in $(MODULES); do \
+	  echo "== $$m"; (cd $$m && $(GO) test -race -timeout 15m ./...) || exit 1; \
+	done
+
+lint: ## Run the linters of .golangci.yaml over every module
+	@mkdir -p bin
+	@test -x bin/golangci-lint || (cd tools && $(GO) build -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+	@for m in $(MODULES); do echo "== lint $$m"; (cd $$m && $(CURDIR)/bin/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
+
+generate: ## Write the generated documents again (docs/events.md)
+	$(GO) generate ./...
+
+FUZZTIME ?= 60s
+fuzz: ## Fuzz everything that reads bytes from outside, FUZZTIME each
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+COUNT ?= 5
+bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.md)
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/...
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/... ./internal/spool/...
+
+clean: ## Remove what was built
+	rm -rf bin
