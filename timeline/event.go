@@ -230,6 +230,10 @@ type Operator struct {
 	// edited, hexadecimal.
 	InputBefore string `json:"input_sha256_before,omitempty"`
 	InputAfter  string `json:"input_sha256_after,omitempty"`
+	// InputPatch is the edit itself, an RFC 7386 merge patch on the original input
+	// (dlq_retry_requested). It is a payload: readers without that right do not
+	// see it.
+	InputPatch json.RawMessage `json:"input_patch,omitempty"`
 }
 
 // Gap is a range of a source's sequence, both ends included, whose events will

@@ -37,7 +37,8 @@ type Page struct {
 	Limit int
 	// After is the position behind which the page begins; nil for the first page.
 	After *Position
-	// Backwards asks for the rows before After instead.
+	// Backwards asks for the rows just before After instead; they too come in the
+	// list's order.
 	Backwards bool
 }
 
@@ -47,10 +48,13 @@ type Position struct {
 	ID string
 }
 
-// List is a page of rows. Next is the position to go on from, nil at the end.
+// List is a page of rows. Next is the position of its last row, to go on from,
+// nil at the end of the list; Prev that of its first row, to go back from, nil
+// at the beginning.
 type List[T any] struct {
 	Rows []T
 	Next *Position
+	Prev *Position
 }
 
 // TaskFilter selects tasks; empty fields select all. Values within one field are
