@@ -116,15 +116,20 @@ func (g *IDGenerator) Next(now time.Time) ID {
 // every machine: the first 122 bits of the SHA-256 over the length-prefixed
 // words, as a version 8 UUID. Its first word says what kind of thing is named.
 func DeriveID(words ...string) ID {
-	h := sha256.New()
-	var n [8]byte
+	var room [256]byte
+	content := room[:0]
 	for _, w := range words {
-		binary.BigEndian.PutUint64(n[:], uint64(len(w)))
-		h.Write(n[:])
-		h.Write([]byte(w))
+		content = binary.BigEndian.AppendUint64(content, uint64(len(w)))
+		content = append(content, w...)
 	}
-	var id ID
-	copy(id[:], h.Sum(nil))
+	return HashID(content)
+}
+
+// HashID returns the identifier that belongs to the content: the first 122 bits
+// of its SHA-256, as a version 8 UUID. It does not allocate.
+func HashID(content []byte) ID {
+	sum := sha256.Sum256(content)
+	id := ID(sum[:16])
 	id[6] = id[6]&0x0f | 0x80
 	id[8] = id[8]&0x3f | 0x80
 	return id

@@ -57,25 +57,31 @@ func IsMoneyMovement(taskType string) bool {
 	return false
 }
 
-// parseDecimal reads an optionally signed decimal number without exponent. The
-// length is bounded, since amounts come from outside.
+// parseDecimal reads a decimal number, see [IsDecimal].
 func parseDecimal(s string) (*big.Rat, bool) {
-	if s == "" || len(s) > MaxAmountBytes {
-		return nil, false
-	}
-	digits := 0
-	for i, c := range []byte(s) {
-		switch {
-		case c >= '0' && c <= '9':
-			digits++
-		case c == '.' && strings.IndexByte(s, '.') == i:
-		case (c == '-' || c == '+') && i == 0:
-		default:
-			return nil, false
-		}
-	}
-	if digits == 0 {
+	if !IsDecimal(s) {
 		return nil, false
 	}
 	return new(big.Rat).SetString(s)
+}
+
+// IsDecimal reports whether s is an optionally signed decimal number without an
+// exponent, of at most [MaxAmountBytes]: what an amount may be.
+func IsDecimal[T string | []byte](s T) bool {
+	if len(s) == 0 || len(s) > MaxAmountBytes {
+		return false
+	}
+	digits, points := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+			digits++
+		case c == '.' && points == 0:
+			points++
+		case (c == '-' || c == '+') && i == 0:
+		default:
+			return false
+		}
+	}
+	return digits > 0
 }

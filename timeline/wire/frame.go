@@ -1,8 +1,13 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // ErrMalformed says that bytes are not the protobuf message they should be.
@@ -21,12 +26,70 @@ type Envelope struct {
 	AnyNamespace bool
 }
 
+// A frame is a version, flags, the time of ingestion (nanoseconds, little
+// endian), the length of the namespace as a varint, the namespace, and the
+// request to the end.
+const (
+	frameVersion     = 1
+	flagAnyNamespace = 1
+	frameHead        = 10
+)
+
 // AppendFrame appends the frame of one accepted (cleaned) export request.
-func AppendFrame(dst []byte, env Envelope, request []byte) []byte { return dst }
+func AppendFrame(dst []byte, env Envelope, request []byte) []byte {
+	flags := byte(0)
+	if env.AnyNamespace {
+		flags = flagAnyNamespace
+	}
+	namespace := env.Namespace
+	if namespace == "" {
+		namespace = timeline.DefaultNamespace
+	}
+	at := int64(0)
+	if !env.IngestedAt.IsZero() {
+		at = env.IngestedAt.UnixNano()
+	}
+	dst = append(dst, frameVersion, flags)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(at))
+	dst = appendVarint(dst, uint64(len(namespace)))
+	dst = append(dst, namespace...)
+	return append(dst, request...)
+}
+
+// envelope is a frame taken apart; namespace is a view.
+type envelope struct {
+	any       bool
+	at        int64
+	namespace []byte
+	request   []byte
+}
+
+func openFrame(frame []byte) (env envelope, err error) {
+	if len(frame) < frameHead {
+		return env, fmt.Errorf("%w: %d bytes", ErrCorruptFrame, len(frame))
+	}
+	if frame[0] != frameVersion {
+		return env, fmt.Errorf("%w: version %d is not known", ErrCorruptFrame, frame[0])
+	}
+	if frame[1]&^flagAnyNamespace != 0 {
+		return env, fmt.Errorf("%w: flags %#x are not known", ErrCorruptFrame, frame[1])
+	}
+	env.any = frame[1]&flagAnyNamespace != 0
+	env.at = int64(binary.LittleEndian.Uint64(frame[2:]))
+	var ok bool
+	if env.namespace, env.request, ok = delimited(frame[frameHead:]); !ok {
+		return env, fmt.Errorf("%w: namespace", ErrCorruptFrame)
+	}
+	return env, nil
+}
 
 // DecodeFrame splits a frame. request is a view into it.
 func DecodeFrame(frame []byte) (env Envelope, request []byte, err error) {
-	return Envelope{}, nil, ErrCorruptFrame
+	e, err := openFrame(frame)
+	if err != nil {
+		return Envelope{}, nil, err
+	}
+	return Envelope{IngestedAt: unixNano(e.at), Namespace: string(e.namespace), AnyNamespace: e.any}, e.request, nil
 }
 
 // ScanFrame reads a frame record by record into rec and calls yield with each
@@ -35,9 +98,72 @@ func DecodeFrame(frame []byte) (env Envelope, request []byte, err error) {
 // mapped. Live data and telemetry of Tasktrail's own agent are left out. An error
 // of yield ends the scan and is returned as it is; any other error wraps
 // [ErrCorruptFrame]. A record that can't be read is passed over and counted in
-// rec.Skipped.
-func ScanFrame(frame []byte, rec *Record, yield func(*Record) error) error { return ErrCorruptFrame }
+// rec.Skipped; a field that can't be read is left empty.
+func ScanFrame(frame []byte, rec *Record, yield func(*Record) error) error {
+	return scan(frame, rec, false, yield)
+}
 
 // ScanLive is [ScanFrame] for the live data in a frame (task_progress and
 // task_heartbeat), which is published and never stored.
-func ScanLive(frame []byte, rec *Record, yield func(*Record) error) error { return ErrCorruptFrame }
+func ScanLive(frame []byte, rec *Record, yield func(*Record) error) error {
+	return scan(frame, rec, true, yield)
+}
+
+func scan(frame []byte, rec *Record, live bool, yield func(*Record) error) error {
+	env, err := openFrame(frame)
+	if err != nil {
+		return err
+	}
+	rec.lenient = true
+	defer func() { rec.lenient = false }()
+	w := walker{request: env.request}
+	for {
+		record, ok := w.next()
+		if !ok {
+			break
+		}
+		if err := DecodeLogRecord(record, rec); err != nil || len(rec.TaskID) == 0 && rec.Type != timeline.Tombstone {
+			if !live {
+				rec.Skipped++
+			}
+			continue
+		}
+		if rec.Foreign && w.own || rec.Type.Live() != live {
+			continue
+		}
+		rec.place(&env, &w)
+		if err := yield(rec); err != nil {
+			return err
+		}
+		if rec.Foreign && rec.Type == timeline.TaskFailed {
+			rec.deadLetter()
+			if err := yield(rec); err != nil {
+				return err
+			}
+		}
+	}
+	if w.malformed {
+		return fmt.Errorf("%w: request: %w", ErrCorruptFrame, ErrMalformed)
+	}
+	return nil
+}
+
+// place fills in what a record has from what stands around it.
+func (rec *Record) place(env *envelope, w *walker) {
+	if !env.any || len(rec.Namespace) == 0 {
+		rec.Namespace = env.namespace
+	}
+	if rec.ID.IsZero() {
+		rec.deriveID()
+	}
+	rec.IngestedAt = env.at
+	if rec.OccurredAt == 0 {
+		rec.OccurredAt = env.at
+	}
+	if len(rec.Agent) == 0 && len(rec.SourceID) == 0 && !w.own {
+		// An SDK that was told no name says unknown_service, which names nobody.
+		if s := serviceName(w.around); validUTF8(s) && !bytes.HasPrefix(s, []byte("unknown_service")) {
+			rec.Agent = cut(s, timeline.MaxNameBytes)
+		}
+	}
+}

@@ -78,12 +78,19 @@ type Record struct {
 	// before it (moved_to_dlq after a foreign task_failed).
 	Derived bool
 
+	name       []byte // event_name
+	altName    []byte // the attribute event.name
+	httpStatus Value  // of http.response.status_code, as it stands
+	bad        *timeline.FieldError
+	keep
+}
+
+// keep is what outlives one record.
+type keep struct {
 	// Skipped counts, over the life of the Record, what [ScanFrame] could not
 	// read and passed over.
 	Skipped uint64
 
-	name    []byte // event_name
-	altName []byte // the attribute event.name
 	service []byte // service.name of the resource around the record
 	scratch []byte // text of coerced values
 	sorted  []Attribute
@@ -162,6 +169,3 @@ type Attribute struct {
 	Key   []byte
 	Value Value
 }
-
-// Value is an OTLP AnyValue message.
-type Value []byte
