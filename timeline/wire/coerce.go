@@ -11,13 +11,13 @@ import (
 )
 
 // fault remembers the first attribute whose value can't be read.
-func (rec *Record) fault(field, want string, v value) {
+func (rec *Record) fault(field, want string, v *value) {
 	if rec.bad == nil && !rec.lenient {
 		rec.bad = &timeline.FieldError{Field: field, Want: fmt.Sprintf("want %s, got %s", want, describe(v))}
 	}
 }
 
-func describe(v value) string {
+func describe(v *value) string {
 	switch v.num {
 	case anyString:
 		return fmt.Sprintf("the string %.40q", v.b)
@@ -38,14 +38,14 @@ func describe(v value) string {
 }
 
 // scratchText appends v as text to memory of the record and gives the view.
-func (rec *Record) scratchText(v value) []byte {
+func (rec *Record) scratchText(v *value) []byte {
 	at := len(rec.scratch)
 	rec.scratch = v.appendText(rec.scratch)
 	return rec.scratch[at:len(rec.scratch):len(rec.scratch)]
 }
 
 // text reads a string; numbers and bools stand in decimal.
-func (rec *Record) text(field string, v value) []byte {
+func (rec *Record) text(field string, v *value) []byte {
 	switch v.num {
 	case anyString, anyBytes, 0:
 		return v.b
@@ -57,7 +57,7 @@ func (rec *Record) text(field string, v value) []byte {
 }
 
 // payload reads a string or bytes; anything else stands as JSON.
-func (rec *Record) payload(_ string, v value) []byte {
+func (rec *Record) payload(_ string, v *value) []byte {
 	switch v.num {
 	case anyString, anyBytes, 0:
 		return v.b
@@ -66,7 +66,7 @@ func (rec *Record) payload(_ string, v value) []byte {
 }
 
 // blob reads bytes, or a string in base64.
-func (rec *Record) blob(field string, v value) []byte {
+func (rec *Record) blob(field string, v *value) []byte {
 	switch v.num {
 	case anyBytes, 0:
 		return v.b
@@ -83,7 +83,7 @@ func (rec *Record) blob(field string, v value) []byte {
 }
 
 // int reads an integer, a double that is one, or a string of digits.
-func (rec *Record) int(field string, v value) int64 {
+func (rec *Record) int(field string, v *value) int64 {
 	switch v.num {
 	case anyInt:
 		return int64(v.n)
@@ -102,7 +102,7 @@ func (rec *Record) int(field string, v value) int64 {
 	return 0
 }
 
-func (rec *Record) sequence(field string, v value) uint64 {
+func (rec *Record) sequence(field string, v *value) uint64 {
 	n := rec.int(field, v)
 	if n < 0 {
 		rec.fault(field, "an integer that is not negative", v)
@@ -112,7 +112,7 @@ func (rec *Record) sequence(field string, v value) uint64 {
 }
 
 // double reads a number, or a string of one.
-func (rec *Record) double(field string, v value) float64 {
+func (rec *Record) double(field string, v *value) float64 {
 	switch v.num {
 	case anyDouble:
 		if f := math.Float64frombits(v.n); !math.IsNaN(f) && !math.IsInf(f, 0) {
@@ -132,7 +132,7 @@ func (rec *Record) double(field string, v value) float64 {
 }
 
 // millis reads a number of milliseconds and gives nanoseconds.
-func (rec *Record) millis(field string, v value) int64 {
+func (rec *Record) millis(field string, v *value) int64 {
 	if v.num == anyInt {
 		if n := int64(v.n); n > -maxMillis && n < maxMillis {
 			return n * int64(time.Millisecond)
@@ -150,7 +150,7 @@ func (rec *Record) millis(field string, v value) int64 {
 
 const maxMillis = math.MaxInt64/1_000_000 - 1
 
-func (rec *Record) bool(field string, v value) bool {
+func (rec *Record) bool(field string, v *value) bool {
 	switch v.num {
 	case anyBool, anyInt:
 		return v.n != 0
@@ -166,7 +166,7 @@ func (rec *Record) bool(field string, v value) bool {
 }
 
 // time reads RFC 3339, or an integer of nanoseconds since 1970.
-func (rec *Record) time(field string, v value) int64 {
+func (rec *Record) time(field string, v *value) int64 {
 	switch v.num {
 	case anyInt:
 		return int64(v.n)
@@ -187,7 +187,7 @@ func (rec *Record) time(field string, v value) int64 {
 	return 0
 }
 
-func (rec *Record) severity(field string, v value) timeline.AlertSeverity {
+func (rec *Record) severity(field string, v *value) timeline.AlertSeverity {
 	if v.num == anyString {
 		switch string(v.b) {
 		case "medium":
@@ -205,7 +205,7 @@ func (rec *Record) severity(field string, v value) timeline.AlertSeverity {
 }
 
 // id reads the 36 characters of a UUID, or its 16 bytes.
-func (rec *Record) id(field string, v value) timeline.ID {
+func (rec *Record) id(field string, v *value) timeline.ID {
 	var id timeline.ID
 	switch {
 	case len(v.b) == 0 && (v.num == anyString || v.num == 0):

@@ -40,13 +40,28 @@ func (rec *Record) reset(b []byte) {
 
 // readMessage reads the fields of the LogRecord message; false where it is none.
 func (rec *Record) readMessage(b []byte) bool {
+	var v value
 	for len(b) > 0 {
 		if b[0] == tagAttributes {
 			kv, rest, ok := delimited(b[1:])
-			if !ok || !rec.readAttribute(kv) {
+			if !ok {
 				return false
 			}
 			b = rest
+			// The usual attribute is a short string with key and value in their usual
+			// places; taking it apart right here is what makes decoding fast.
+			if n := len(kv); n > 6 && n < 0x80 && kv[0] == tagKey {
+				if k := int(kv[1]); 6+k <= n && kv[2+k] == tagValue && int(kv[3+k]) == n-4-k && kv[4+k] == tagString && int(kv[5+k]) == n-6-k {
+					v = value{num: anyString, b: kv[6+k:], raw: Value(kv[4+k:])}
+					if key := kv[2 : 2+k : 2+k]; !rec.setField(key, &v) {
+						rec.setOther(key, &v)
+					}
+					continue
+				}
+			}
+			if !rec.readAttribute(kv, &v) {
+				return false
+			}
 			continue
 		}
 		f, rest, ok := nextField(b)
@@ -61,13 +76,13 @@ func (rec *Record) readMessage(b []byte) bool {
 			rec.IngestedAt = int64(f.n)
 		case tagTraceID:
 			if len(f.b) != len(rec.TraceID) && len(f.b) != 0 {
-				rec.fault("trace_id", "16 bytes", value{num: anyBytes, b: f.b})
+				rec.fault("trace_id", "16 bytes", &value{num: anyBytes, b: f.b})
 				break
 			}
 			copy(rec.TraceID[:], f.b)
 		case tagSpanID:
 			if len(f.b) != len(rec.SpanID) && len(f.b) != 0 {
-				rec.fault("span_id", "8 bytes", value{num: anyBytes, b: f.b})
+				rec.fault("span_id", "8 bytes", &value{num: anyBytes, b: f.b})
 				break
 			}
 			copy(rec.SpanID[:], f.b)
@@ -78,44 +93,23 @@ func (rec *Record) readMessage(b []byte) bool {
 	return true
 }
 
-// readAttribute reads one KeyValue message.
-func (rec *Record) readAttribute(kv []byte) bool {
-	var key []byte
-	var raw Value
-	var ok bool
-	if len(kv) > 0 && kv[0] == tagKey {
-		var rest []byte
-		if key, rest, ok = delimited(kv[1:]); !ok {
-			return false
-		}
-		if len(rest) > 1 && rest[0] == tagValue {
-			raw, rest, ok = delimited(rest[1:])
-			if !ok {
-				return false
-			}
-		}
-		if len(rest) > 0 { // not the usual two fields in their usual order
-			key, raw, ok = keyValue(kv)
-		}
-	} else {
-		key, raw, ok = keyValue(kv)
-	}
+// readAttribute reads one KeyValue message of any shape. v is memory to work in.
+func (rec *Record) readAttribute(kv []byte, v *value) bool {
+	key, raw, ok := keyValue(kv)
 	if !ok {
 		return false
 	}
-	v, ok := raw.parse()
-	if !ok {
+	if *v, ok = raw.parse(); !ok {
 		return false
 	}
-	if rec.setField(key, v) {
-		return true
+	if !rec.setField(key, v) {
+		rec.setOther(key, v)
 	}
-	rec.setOther(key, v)
 	return true
 }
 
 // setOther keeps what is not one of the fixed attributes.
-func (rec *Record) setOther(key []byte, v value) {
+func (rec *Record) setOther(key []byte, v *value) {
 	const bare = len(AttrMetadataPrefix) - 1
 	switch {
 	case len(key) > bare && string(key[:bare+1]) == AttrMetadataPrefix:

@@ -5,7 +5,7 @@ package wire
 import "github.com/tasktrail/tasktrail/timeline"
 
 // setField reads one attribute of the vocabulary; false where the key is none of it.
-func (rec *Record) setField(key []byte, v value) bool {
+func (rec *Record) setField(key []byte, v *value) bool {
 	switch string(key) {
 	case AttrEventID:
 		rec.ID = rec.id(AttrEventID, v)

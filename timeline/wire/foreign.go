@@ -37,7 +37,7 @@ func telemetryType(name []byte) (timeline.Type, bool) {
 func (rec *Record) readTelemetry() {
 	rec.Attributes = slices.DeleteFunc(rec.Attributes, func(a Attribute) bool {
 		v, ok := a.Value.parse()
-		return ok && rec.setShort(a.Key, v)
+		return ok && rec.setShort(a.Key, &v)
 	})
 	switch rec.Type {
 	case timeline.TaskFailed:
@@ -64,7 +64,7 @@ func (rec *Record) readTelemetry() {
 
 // setShort reads an attribute under a short name; false where it is none or the
 // field is known already.
-func (rec *Record) setShort(key []byte, v value) bool {
+func (rec *Record) setShort(key []byte, v *value) bool {
 	text := func(dst *[]byte) bool {
 		if len(*dst) != 0 {
 			return false

@@ -32,6 +32,9 @@ type value struct {
 
 // parse takes v apart; the last of several fields counts, as protobuf says.
 func (v Value) parse() (out value, ok bool) {
+	if len(v) == 2 && v[0] == tagInt && v[1] < 0x80 {
+		return value{num: anyInt, n: uint64(v[1]), raw: v}, true
+	}
 	if len(v) >= 2 && v[0] == tagString && int(v[1]) == len(v)-2 && v[1] < 0x80 {
 		return value{num: anyString, b: v[2:len(v):len(v)], raw: v}, true
 	}
@@ -77,7 +80,7 @@ func (v Value) AppendText(dst []byte) []byte {
 	return p.appendText(dst)
 }
 
-func (p value) appendText(dst []byte) []byte {
+func (p *value) appendText(dst []byte) []byte {
 	switch p.num {
 	case anyString:
 		return append(dst, p.b...)
@@ -101,7 +104,7 @@ const maxDepth = 32
 
 // appendJSON appends the value as JSON. Parts that can't be read, and numbers
 // that JSON does not have, stand as null.
-func (p value) appendJSON(dst []byte, depth int) []byte {
+func (p *value) appendJSON(dst []byte, depth int) []byte {
 	if depth > maxDepth {
 		return append(dst, "null"...)
 	}
@@ -176,6 +179,11 @@ func appendQuoted(dst, s []byte) []byte {
 
 // keyValue takes a KeyValue message apart.
 func keyValue(b []byte) (key []byte, v Value, ok bool) {
+	if len(b) > 3 && b[0] == tagKey {
+		if k := int(b[1]); k < 0x80 && k+4 <= len(b) && b[2+k] == tagValue && b[3+k] < 0x80 && int(b[3+k]) == len(b)-4-k {
+			return b[2 : 2+k : 2+k], Value(b[4+k:]), true
+		}
+	}
 	for len(b) > 0 {
 		f, rest, ok := nextField(b)
 		if !ok || f.num <= 2 && f.wire != wireBytes {

@@ -101,7 +101,7 @@ func encodeField(b *bytes.Buffer, f *field, path string) {
 func decoder(b *bytes.Buffer) {
 	b.WriteString("import \"github.com/tasktrail/tasktrail/timeline\"\n\n")
 	b.WriteString("// setField reads one attribute of the vocabulary; false where the key is none of it.\n" +
-		"func (rec *Record) setField(key []byte, v value) bool {\nswitch string(key) {\n")
+		"func (rec *Record) setField(key []byte, v *value) bool {\nswitch string(key) {\n")
 	for _, g := range table {
 		for _, f := range g.fields {
 			fmt.Fprintf(b, "case %s:\n", f.name)
