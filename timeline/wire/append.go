@@ -123,7 +123,7 @@ func appendBytes(dst []byte, head string, b []byte) []byte {
 
 // appendPayload writes text as a string, which every backend can show, and
 // anything else as bytes.
-func appendPayload(dst []byte, head string, p timeline.Payload) []byte {
+func appendPayload(dst []byte, head string, p []byte) []byte {
 	if utf8.Valid(p) {
 		return appendRaw(dst, head, tagString, p)
 	}

@@ -89,6 +89,7 @@ const (
 	AttrOperatorCommandID = "operator.command_id"
 	AttrInputBefore       = "operator.input_sha256_before"
 	AttrInputAfter        = "operator.input_sha256_after"
+	AttrInputPatch        = "operator.input_patch"
 
 	// Gap.
 	AttrGapFrom   = "gap.from_seq"

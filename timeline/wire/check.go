@@ -205,6 +205,9 @@ func (rec *Record) judge(latest int64) *timeline.FieldError {
 	if len(rec.Output) > maxPayload {
 		return tooLarge(AttrOutput, len(rec.Output), maxPayload)
 	}
+	if len(rec.Operator.InputPatch) > maxPayload {
+		return tooLarge(AttrInputPatch, len(rec.Operator.InputPatch), maxPayload)
+	}
 	if rec.Type == timeline.Tombstone && (rec.Has&HasGap == 0 || rec.Gap.From == 0 || rec.Gap.From > rec.Gap.To) {
 		return &timeline.FieldError{Field: AttrGapFrom, Want: "a tombstone needs a range, from 1, with both ends"}
 	}

@@ -85,6 +85,7 @@ func (rec *Record) copyFields(e *timeline.Event) {
 			CommandID:   rec.Operator.CommandID,
 			InputBefore: string(rec.Operator.InputBefore),
 			InputAfter:  string(rec.Operator.InputAfter),
+			InputPatch:  clone(rec.Operator.InputPatch),
 		}
 	}
 	if rec.Has&HasGap != 0 {

@@ -185,6 +185,9 @@ func (rec *Record) setField(key []byte, v *value) bool {
 	case AttrInputAfter:
 		rec.Has |= HasOperator
 		rec.Operator.InputAfter = cut(rec.text(AttrInputAfter, v), timeline.MaxNameBytes)
+	case AttrInputPatch:
+		rec.Has |= HasOperator
+		rec.Operator.InputPatch = rec.payload(AttrInputPatch, v)
 	case AttrGapFrom:
 		rec.Has |= HasGap
 		rec.Gap.From = rec.sequence(AttrGapFrom, v)
@@ -305,6 +308,7 @@ func Reserved(key string) bool {
 		AttrOperatorCommandID,
 		AttrInputBefore,
 		AttrInputAfter,
+		AttrInputPatch,
 		AttrGapFrom,
 		AttrGapTo,
 		AttrGapReason,
@@ -362,11 +366,6 @@ func (rec *Record) checkText() *timeline.FieldError {
 	}
 	if !plain(rec.UserID) {
 		if err := checkName(AttrUserID, rec.UserID); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.Amount) {
-		if err := checkName(AttrAmount, rec.Amount); err != nil {
 			return err
 		}
 	}

@@ -73,6 +73,7 @@ const (
 	hOperatorCommandID        = "\x0a\x13" + AttrOperatorCommandID
 	hInputBefore              = "\x0a\x1c" + AttrInputBefore
 	hInputAfter               = "\x0a\x1b" + AttrInputAfter
+	hInputPatch               = "\x0a\x14" + AttrInputPatch
 	hGapFrom                  = "\x0a\x0c" + AttrGapFrom
 	hGapTo                    = "\x0a\x0a" + AttrGapTo
 	hGapReason                = "\x0a\x0a" + AttrGapReason
@@ -319,6 +320,9 @@ func appendOperator(dst []byte, g *timeline.Operator) []byte {
 	}
 	if g.InputAfter != "" {
 		dst = appendText(dst, hInputAfter, g.InputAfter)
+	}
+	if len(g.InputPatch) > 0 {
+		dst = appendPayload(dst, hInputPatch, g.InputPatch)
 	}
 	return dst
 }

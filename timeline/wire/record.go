@@ -149,6 +149,7 @@ type OperatorFields struct {
 	Actor, Reason           []byte
 	CommandID               timeline.ID
 	InputBefore, InputAfter []byte
+	InputPatch              []byte
 }
 
 // GapFields is [timeline.Gap] as views.

@@ -111,7 +111,7 @@ var genEvent = rapid.Custom(func(t *rapid.T) timeline.Event {
 			Sealed: []byte(genPayload.Draw(t, "s"))}
 	})
 	e.Operator = maybe(t, "operator", func() timeline.Operator {
-		return timeline.Operator{Actor: text("a"), Reason: text("r"), CommandID: genID.Draw(t, "c"), InputBefore: text("b"), InputAfter: text("f")}
+		return timeline.Operator{Actor: text("a"), Reason: text("r"), CommandID: genID.Draw(t, "c"), InputBefore: text("b"), InputAfter: text("f"), InputPatch: []byte(genPayload.Draw(t, "patch"))}
 	})
 	e.Gap = maybe(t, "gap", func() timeline.Gap {
 		return timeline.Gap{From: uint64(count("f")), To: uint64(count("t")), Reason: text("r")}

@@ -68,7 +68,7 @@ func encodeField(b *bytes.Buffer, f *field, path string) {
 	var cond, call string
 	h := header(f)
 	switch f.kind {
-	case text:
+	case text, decimal:
 		cond, call = path+` != ""`, fmt.Sprintf("appendText(dst, %s, %s)", h, path)
 	case enum:
 		cond, call = path+` != ""`, fmt.Sprintf("appendText(dst, %s, string(%s))", h, path)
@@ -186,7 +186,7 @@ func decodeField(b *bytes.Buffer, g *group, f *field) {
 	}
 	get := func(method string) string { return fmt.Sprintf("rec.%s(%s, v)", method, f.name) }
 	switch f.kind {
-	case text, enum:
+	case text, enum, decimal:
 		if bound := f.bound(); bound != "" {
 			fmt.Fprintf(b, "%s = cut(%s, %s)\n", path, get("text"), bound)
 			return
@@ -246,7 +246,7 @@ func copier(b *bytes.Buffer) {
 func copied(g *group, f *field) string {
 	path := "rec." + f.recordPath(g)
 	switch f.kind {
-	case text:
+	case text, decimal:
 		return fmt.Sprintf("string(%s)", path)
 	case enum:
 		if f.typ != "" {

@@ -9,7 +9,7 @@ import (
 )
 
 var onWire = map[kind]string{
-	text: "string", enum: "string", payload: "string (bytes where it is not UTF-8)", blob: "bytes",
+	text: "string", enum: "string", decimal: "string, decimal", payload: "string (bytes where it is not UTF-8)", blob: "bytes",
 	id: "string, UUID", integer: "int", sequence: "int", number: "double", millis: "double, ms",
 	instant: "string, RFC 3339", boolean: "bool", severity: "string",
 }

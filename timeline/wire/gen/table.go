@@ -6,6 +6,7 @@ type kind string
 const (
 	text     kind = "text"     // a string
 	enum     kind = "enum"     // a string of few values
+	decimal  kind = "decimal"  // a string, a decimal number
 	payload  kind = "payload"  // a string where it is UTF-8, else bytes; lists and maps are read as JSON
 	blob     kind = "bytes"    // bytes; a string in base64 is read too
 	id       kind = "id"       // a string, the 36 characters of a UUID
@@ -68,7 +69,7 @@ var table = []group{
 		{key: "task.agent", name: "AttrAgent", kind: text, strict: true, event: "Task.Agent", record: "Agent", on: "all", doc: "who executes it; `service.name` of the resource where missing"},
 		{key: "task.provider", name: "AttrProvider", kind: text, strict: true, event: "Task.Provider", record: "Provider", on: "all", doc: "the dependency whose circuit breaker guards it"},
 		{key: "task.user_id", name: "AttrUserID", kind: text, strict: true, event: "Task.UserID", record: "UserID", on: "all", doc: "whose task it is"},
-		{key: "task.amount", name: "AttrAmount", kind: text, strict: true, event: "Task.Amount", record: "Amount", on: "all", doc: "a decimal number as text, 40 bytes at most; a number is read as its exact shortest decimal"},
+		{key: "task.amount", name: "AttrAmount", kind: decimal, event: "Task.Amount", record: "Amount", on: "all", doc: "a decimal number as text, 40 bytes at most; a number is read as its exact shortest decimal"},
 		{key: "task.currency", name: "AttrCurrency", kind: text, strict: true, event: "Task.Currency", record: "Currency", on: "all", doc: "ISO 4217 code of the amount"},
 		{key: "task.max_attempts", name: "AttrMaxAttempts", kind: integer, event: "Task.MaxAttempts", record: "MaxAttempts", on: "all", doc: "how many attempts one run may take"},
 		{key: "task.input", name: "AttrInput", kind: payload, event: "Task.Input", record: "Input", on: "task_created, dlq_retry_requested", doc: "the input, redacted; 512 KiB at most"},
@@ -137,6 +138,7 @@ var table = []group{
 		{key: "operator.command_id", name: "AttrOperatorCommandID", kind: id, event: "CommandID", on: "as operator.actor", doc: "the command the action became"},
 		{key: "operator.input_sha256_before", name: "AttrInputBefore", kind: text, event: "InputBefore", on: "dlq_retry_requested with an edited input", doc: "SHA-256 of the input before"},
 		{key: "operator.input_sha256_after", name: "AttrInputAfter", kind: text, event: "InputAfter", on: "dlq_retry_requested with an edited input", doc: "SHA-256 of the input after"},
+		{key: "operator.input_patch", name: "AttrInputPatch", kind: payload, event: "InputPatch", on: "dlq_retry_requested with an edited input", doc: "the edit, an RFC 7386 merge patch; 512 KiB at most"},
 	}},
 	{title: "Gap", name: "Gap", fields: []field{
 		{key: "gap.from_seq", name: "AttrGapFrom", kind: sequence, event: "From", always: true, on: "tombstone", doc: "first sequence number that will never arrive"},
@@ -155,7 +157,7 @@ var table = []group{
 // bound is the constant that bounds a text, empty where it is not cut.
 func (f *field) bound() string {
 	switch {
-	case f.strict:
+	case f.strict, f.kind == decimal:
 		return ""
 	case f.cut != "":
 		return f.cut
