@@ -110,4 +110,3 @@ func (v adminVerifier) verify(_ context.Context, token string) (Principal, bool,
 	}
 	return Principal{ID: "admin", Namespace: AnyNamespace, Scopes: []Scope{ScopeAdmin}}, true, nil
 }
-

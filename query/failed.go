@@ -1,0 +1,128 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
+)
+
+func deadLetterStatuses() []timeline.DeadLetterStatus {
+	return []timeline.DeadLetterStatus{timeline.DeadLetterPending, timeline.DeadLetterRetrying, timeline.DeadLetterResolved, timeline.DeadLetterSuperseded, timeline.DeadLetterDiscarded}
+}
+
+func (s *Server) getDeadLetters(r *request) error {
+	p := r.params
+	statusNames, parseStatus := words(deadLetterStatuses())
+	reasonNames, parseReason := words(timeline.FailureReasons())
+	filter := readmodel.DeadLetterFilter{
+		Statuses:   enumList(p, "status", statusNames, parseStatus),
+		Severities: enumList(p, "severity", []string{"medium", "high", "critical"}, timeline.ParseAlertSeverity),
+		Reasons:    enumList(p, "reason", reasonNames, parseReason),
+		Types:      p.list("type"), Queues: p.list("queue"), Agents: p.list("agent"), Providers: p.list("provider"),
+		Fingerprints: p.list("fingerprint"), UserID: p.text("user_id", timeline.MaxNameBytes), TaskID: p.text("task_id", timeline.MaxTaskIDBytes),
+		Text: p.text("text", maxTextBytes), Created: p.within("from", "to"),
+	}
+	page, hash, err := s.page(r)
+	if err != nil {
+		return err
+	}
+	if other := r.scope.UserID; other != "" && filter.UserID != "" && filter.UserID != other {
+		return r.answer(fiber.StatusOK, listBody[deadLetterView]{Data: []deadLetterView{}})
+	}
+	rows, err := s.deps.Reader.DeadLetters(r.ctx, r.scope, filter, page)
+	if err != nil {
+		return fmt.Errorf("list dead letters: %w", err)
+	}
+	for i := range rows.Rows {
+		if d := &rows.Rows[i]; s.overlay.has(r.scope.Namespace, d.Task.ID) {
+			if *d, err = s.foldedLetter(r.ctx, r.scope, *d); err != nil {
+				return err
+			}
+		}
+	}
+	rows.Rows = slices.DeleteFunc(rows.Rows, func(d timeline.DeadLetter) bool {
+		return len(filter.Statuses) > 0 && !slices.Contains(filter.Statuses, d.Status)
+	})
+	return r.answer(fiber.StatusOK, listOf(s, hash, rows, deadLetterRow))
+}
+
+func (s *Server) getDeadLetter(r *request) error {
+	id, err := r.deadLetterID()
+	if err != nil {
+		return err
+	}
+	d, err := s.deadLetter(r.ctx, r.scope, id)
+	if err != nil {
+		return err
+	}
+	return r.answer(fiber.StatusOK, viewDeadLetter(d, r.payload()))
+}
+
+// deadLetter reads one dead letter, including what the store does not show yet.
+func (s *Server) deadLetter(ctx context.Context, scope readmodel.Scope, id timeline.ID) (timeline.DeadLetter, error) {
+	d, err := s.deps.Reader.DeadLetter(ctx, scope, id)
+	if taskID, ours := s.overlay.taskOf(scope.Namespace, id); errors.Is(err, readmodel.ErrNotFound) && ours {
+		events, err := s.events(ctx, scope, taskID)
+		if err != nil {
+			return d, err
+		}
+		for _, l := range timeline.FoldDeadLetters(events) {
+			if l.ID == id {
+				return l, nil
+			}
+		}
+	}
+	if err != nil {
+		return d, fmt.Errorf("read dead letter: %w", err)
+	}
+	if !s.overlay.has(scope.Namespace, d.Task.ID) {
+		return d, nil
+	}
+	return s.foldedLetter(ctx, scope, d)
+}
+
+// foldedLetter folds a dead letter anew from its task's events.
+func (s *Server) foldedLetter(ctx context.Context, scope readmodel.Scope, d timeline.DeadLetter) (timeline.DeadLetter, error) {
+	events, err := s.events(ctx, scope, d.Task.ID)
+	if err != nil {
+		return d, err
+	}
+	for _, l := range timeline.FoldDeadLetters(events) {
+		if l.ID == d.ID {
+			return l, nil
+		}
+	}
+	return d, nil
+}
+
+func (s *Server) getErrors(r *request) error {
+	within := r.params.within("from", "to")
+	page, hash, err := s.page(r)
+	if err != nil {
+		return err
+	}
+	rows, err := s.deps.Reader.Errors(r.ctx, r.scope, within, page)
+	if err != nil {
+		return fmt.Errorf("list errors: %w", err)
+	}
+	return r.answer(fiber.StatusOK, listOf(s, hash, rows, viewErrorGroup))
+}
+
+func (s *Server) getHealth(r *request) error {
+	window := r.params.duration("window", time.Minute, maxWindow, time.Hour)
+	if err := r.params.err(); err != nil {
+		return err
+	}
+	h, err := s.deps.Reader.Health(r.ctx, r.scope, window)
+	if err != nil {
+		return fmt.Errorf("read health: %w", err)
+	}
+	return r.answer(fiber.StatusOK, viewHealth(h, r.scope.UserID != ""))
+}

@@ -1,0 +1,222 @@
+package query
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tasktrail/tasktrail/query/auth"
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
+)
+
+// retryTask starts the next run of a failed or cancelled task.
+func (s *Server) retryTask(r *request, o order) (accepted, error) {
+	id, err := r.taskID()
+	if err != nil {
+		return accepted{}, err
+	}
+	return s.retry(r, o, id, func(events []timeline.Event, snap timeline.Snapshot, letters []timeline.DeadLetter) (timeline.DeadLetter, []timeline.Event, error) {
+		if err := s.mayRetry(r.scope, snap); err != nil {
+			return timeline.DeadLetter{}, nil, err
+		}
+		if d := pendingLetter(letters); d != nil {
+			return *d, nil, nil
+		}
+		if snap.State == timeline.StateCancelled {
+			d, moved := s.letterOfCancelled(r, snap, letters)
+			return d, []timeline.Event{moved}, nil
+		}
+		f := fail(codeNoDeadLetter, "none of the task's %d dead letters is pending", len(letters))
+		if len(letters) > 0 {
+			last := letters[len(letters)-1]
+			f.deadLetter, f.link = last.ID, s.deadLetterLink(r.scope, last.ID)
+		}
+		return timeline.DeadLetter{}, nil, f
+	})
+}
+
+// retryDeadLetter starts the run that a pending dead letter waits for.
+func (s *Server) retryDeadLetter(r *request, o order) (accepted, error) {
+	id, err := r.deadLetterID()
+	if err != nil {
+		return accepted{}, err
+	}
+	found, err := s.deadLetter(r.ctx, r.scope, id)
+	if err != nil {
+		return accepted{}, err
+	}
+	return s.retry(r, o, found.Task.ID, func(_ []timeline.Event, snap timeline.Snapshot, letters []timeline.DeadLetter) (timeline.DeadLetter, []timeline.Event, error) {
+		d, err := s.pendingByID(r.scope, letters, id)
+		if err != nil {
+			return d, nil, err
+		}
+		return d, nil, s.mayRetry(r.scope, snap)
+	})
+}
+
+// mayRetry says why a task in this state is not retried.
+func (s *Server) mayRetry(scope readmodel.Scope, snap timeline.Snapshot) error {
+	var f *failure
+	switch snap.State {
+	case timeline.StateFailed, timeline.StateCancelled:
+		return nil
+	case timeline.StateCompleted:
+		f = fail(codeTaskCompleted, "run %d completed", snap.Run)
+	case timeline.StateRetrying:
+		f = fail(codeAlreadyRetrying, "run %d is waiting to go on", snap.Run)
+	case timeline.StateLost:
+		f = fail(codeTaskRunning, "run %d lost its worker; it is taken up again, or becomes a dead letter", snap.Run)
+	default:
+		f = fail(codeTaskRunning, "run %d is %s", snap.Run, snap.State)
+	}
+	f.link = s.taskLink(scope, snap.ID)
+	return f
+}
+
+func pendingLetter(letters []timeline.DeadLetter) *timeline.DeadLetter {
+	for i := len(letters) - 1; i >= 0; i-- {
+		if letters[i].Status == timeline.DeadLetterPending {
+			return &letters[i]
+		}
+	}
+	return nil
+}
+
+// pendingByID returns the dead letter, or says why it is not pending and which
+// one is.
+func (s *Server) pendingByID(scope readmodel.Scope, letters []timeline.DeadLetter, id timeline.ID) (timeline.DeadLetter, error) {
+	for _, d := range letters {
+		if d.ID != id {
+			continue
+		}
+		if d.Status == timeline.DeadLetterPending {
+			return d, nil
+		}
+		f := fail(codeNotPending, "it is %s", d.Status)
+		if p := pendingLetter(letters); p != nil {
+			f.detail += "; another of the task's is pending"
+			f.deadLetter, f.link = p.ID, s.deadLetterLink(scope, p.ID)
+		}
+		return d, f
+	}
+	return timeline.DeadLetter{}, readmodel.ErrNotFound
+}
+
+// letterOfCancelled makes the dead letter of a cancelled run, so that its retry
+// takes the same way as every other. It raises no alert.
+func (s *Server) letterOfCancelled(r *request, snap timeline.Snapshot, letters []timeline.DeadLetter) (timeline.DeadLetter, timeline.Event) {
+	id := timeline.DeadLetterID(r.scope.Namespace, snap.ID, snap.Run)
+	ref := timeline.DeadLetterRef{ID: id, Requeueable: snap.Runner != "" && snap.Runner != foreignRunner}
+	if len(letters) > 0 {
+		// What an agent said of an earlier run holds for this one.
+		last := letters[len(letters)-1]
+		ref.Requeueable, ref.NotReplayable, ref.Sealed = last.Requeueable, last.NotReplayable, last.Sealed
+	}
+	moved := s.operatorEvent(r, snap.Task, timeline.MovedToDLQ, snap.Run, timeline.Operator{Actor: r.principal.ID})
+	moved.Reason, moved.DeadLetter, moved.Error, moved.TraceID = timeline.FailCancelled, &ref, snap.Error, snap.TraceID
+	return timeline.DeadLetter{
+		ID: id, Status: timeline.DeadLetterPending, Task: snap.Task, Run: snap.Run, Reason: timeline.FailCancelled,
+		Replayable: ref.NotReplayable == "", NotReplayable: ref.NotReplayable, Requeueable: ref.Requeueable, Sealed: ref.Sealed,
+	}, moved
+}
+
+// foreignRunner is the runner of tasks that a foreign SDK reported: nobody takes
+// commands for them.
+const foreignRunner = "otlp"
+
+// choose picks the dead letter to retry from a task's events, and the events that
+// must be written before the request; or says why there is none.
+type choose func([]timeline.Event, timeline.Snapshot, []timeline.DeadLetter) (timeline.DeadLetter, []timeline.Event, error)
+
+// retry is the one way every retry by hand takes: read, decide, claim the run,
+// write the request.
+func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepted, error) {
+	if o.inputPatch != nil && !r.principal.Has(auth.ScopeReadPayload) {
+		return accepted{}, fail(codeForbidden, "editing an input needs the scope read:payload")
+	}
+	unlock, err := s.locks.lock(r.ctx, r.scope.Namespace, taskID)
+	if err != nil {
+		return accepted{}, err
+	}
+	defer unlock()
+	events, err := s.events(r.ctx, r.scope, taskID)
+	if err != nil {
+		return accepted{}, err
+	}
+	snap, _ := timeline.Fold(events)
+	d, before, err := pick(events, snap, timeline.FoldDeadLetters(events))
+	if err != nil {
+		return accepted{}, err
+	}
+	if err := replayable(d); err != nil {
+		return accepted{}, err
+	}
+	run := 1
+	for i := range events {
+		run = max(run, events[i].Run+1)
+	}
+	op := timeline.Operator{Actor: r.principal.ID, Reason: o.reason, CommandID: timeline.CommandID(r.scope.Namespace, taskID, run), InputPatch: o.inputPatch}
+	input := d.Input
+	if len(input) == 0 {
+		input = snap.Input
+	}
+	if o.inputPatch != nil {
+		if op.InputBefore, op.InputAfter, err = patchHashes(input, o.inputPatch, len(d.Sealed) > 0); err != nil {
+			return accepted{}, err
+		}
+	}
+	task := snap.Task
+	task.Input = input
+	request := s.operatorEvent(r, task, timeline.DLQRetryRequested, run, op)
+	request.DeadLetter = &timeline.DeadLetterRef{ID: d.ID, Requeueable: d.Requeueable, AutoRecover: d.AutoRecover, Sealed: d.Sealed}
+	r.audit = append(r.audit, "task_id", taskID, "run", run, "dead_letter_id", d.ID.String(), "edited", o.inputPatch != nil)
+	if err := s.claimAndWrite(r, taskID, run, append(before, request)); err != nil {
+		return accepted{}, err
+	}
+	return accepted{
+		TaskID: taskID, Run: run, CommandID: op.CommandID, DeadLetterID: d.ID, Status: "accepted",
+		State: timeline.StateRetrying, DeadLetterStatus: timeline.DeadLetterRetrying, location: s.taskLink(r.scope, taskID),
+	}, nil
+}
+
+func replayable(d timeline.DeadLetter) error {
+	var f *failure
+	switch {
+	case !d.Replayable:
+		f = fail(codeNotReplayable, "%s", d.NotReplayable)
+	case !d.Requeueable:
+		f = fail(codeNotRequeueable, "whoever ran the task keeps the decision to run it again; start it anew there")
+	default:
+		return nil
+	}
+	f.deadLetter = d.ID
+	return f
+}
+
+// claimAndWrite takes the run and writes the events. Where writing fails the claim
+// is given back: the events' ids are derived, so that whoever comes next writes
+// the same ones.
+func (s *Server) claimAndWrite(r *request, taskID string, run int, events []timeline.Event) error {
+	if s.deps.Claimer == nil {
+		return unavailable("what decides who starts a run", nil)
+	}
+	holder := s.ids.Next(s.now()).String()
+	won, err := s.deps.Claimer.ClaimRun(r.ctx, r.scope.Namespace, taskID, run, holder)
+	if err != nil {
+		return unavailable("what decides who starts a run", fmt.Errorf("claim run: %w", err))
+	}
+	if !won {
+		f := fail(codeRunClaimed, "run %d was asked for by somebody else a moment ago", run)
+		f.link = s.taskLink(r.scope, taskID)
+		return f
+	}
+	if err := s.write(r.ctx, r.scope, events...); err != nil {
+		if releaser, ok := s.deps.Claimer.(RunReleaser); ok {
+			if rerr := releaser.ReleaseRun(context.WithoutCancel(r.ctx), r.scope.Namespace, taskID, run, holder); rerr != nil {
+				s.log.Warn("release run", "error", rerr, "request_id", r.id)
+			}
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package query
+
+import (
+	"slices"
+	"strings"
+)
+
+// apiRoutes is the table of the API, in the order of matching.
+func (s *Server) apiRoutes() []route {
+	page := []string{"limit", "cursor"}
+	tasks := append([]string{"state", "type", "queue", "agent", "provider", "runner", "user_id", "trace_id", "active", "text", "min_attempts", "min_duration", "from", "to"}, page...)
+	failed := append([]string{"status", "severity", "reason", "type", "queue", "agent", "provider", "fingerprint", "user_id", "task_id", "text", "from", "to"}, page...)
+	return []route{
+		// Before /tasks/:id, so that no task can take its name.
+		{method: "GET", path: "/tasks/monitoring/health", access: accessRead, params: []string{"window"}, handle: s.getHealth},
+		{method: "GET", path: "/tasks", access: accessRead, params: tasks, handle: s.getTasks},
+		{method: "GET", path: "/tasks/:id", access: accessRead, handle: s.getTask},
+		{method: "GET", path: "/tasks/:id/timeline", access: accessRead, params: []string{"types", "severity", "run", "after"}, handle: s.getTimeline},
+		{method: "GET", path: "/tasks/:id/attempts", access: accessRead, handle: s.getAttempts},
+		{method: "POST", path: "/tasks/:id/retry", access: accessOperate, mutates: true, handle: s.mutation(retryFields, s.retryTask)},
+		{method: "POST", path: "/tasks/:id/cancel", access: accessOperate, mutates: true, handle: s.mutation(reasonFields, s.cancelTask)},
+		{method: "GET", path: "/failed-tasks", access: accessRead, params: failed, handle: s.getDeadLetters},
+		{method: "GET", path: "/failed-tasks/:id", access: accessRead, handle: s.getDeadLetter},
+		{method: "POST", path: "/failed-tasks/:id/retry", access: accessOperate, mutates: true, handle: s.mutation(retryFields, s.retryDeadLetter)},
+		{method: "POST", path: "/failed-tasks/:id/discard", access: accessOperate, mutates: true, handle: s.mutation(reasonFields, s.discardDeadLetter)},
+		{method: "GET", path: "/errors", access: accessRead, params: append([]string{"from", "to"}, page...), handle: s.getErrors},
+		{method: "GET", path: "/stream", access: accessRead, params: []string{"topics"}, repeatable: []string{"topics"}, handle: s.getStream},
+		{method: "POST", path: "/session", access: accessAny, mutates: true, handle: s.postSession},
+		{method: "DELETE", path: "/session", access: accessAny, mutates: true, handle: s.deleteSession},
+		{method: "GET", path: "/whoami", access: accessAny, handle: s.getWhoami},
+	}
+}
+
+// allowed lists the methods of the routes that match a path, for Allow.
+func (s *Server) allowed(path string) string {
+	var methods []string
+	for i := range s.routes {
+		if r := &s.routes[i]; matches(base+r.path, path) && !slices.Contains(methods, r.method) {
+			methods = append(methods, r.method)
+		}
+	}
+	return strings.Join(methods, ", ")
+}
+
+func matches(pattern, path string) bool {
+	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(have) {
+		return false
+	}
+	for i, w := range want {
+		if w != have[i] && (!strings.HasPrefix(w, ":") || have[i] == "") {
+			return false
+		}
+	}
+	return true
+}
