@@ -23,6 +23,8 @@ type EventMessage struct {
 // TaskState is what the publisher knows of the task after the event. What it
 // does not know is left out.
 type TaskState struct {
+	// Type is the task's type: in the event that name stands for the event's own.
+	Type     string             `json:"type,omitempty"`
 	State    timeline.State     `json:"state,omitempty"`
 	Run      int                `json:"run,omitempty"`
 	Attempt  int                `json:"attempt,omitempty"`

@@ -14,6 +14,7 @@ type taskKey struct{ namespace, id string }
 type known struct {
 	// decides holds, of the event that decides the state, what CompareState reads.
 	decides  timeline.Event
+	taskType string
 	attempt  int
 	progress *timeline.Progress
 	// published is when progress was last published.
@@ -22,7 +23,7 @@ type known struct {
 
 func (k *known) state() TaskState {
 	return TaskState{
-		State: k.decides.Type.StateAfter(), Run: k.decides.Run, Attempt: max(k.attempt, k.decides.Attempt), Progress: k.progress,
+		Type: k.taskType, State: k.decides.Type.StateAfter(), Run: k.decides.Run, Attempt: max(k.attempt, k.decides.Attempt), Progress: k.progress,
 	}
 }
 
@@ -62,6 +63,9 @@ func (s *snapshots) fold(e *timeline.Event) TaskState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.get(taskKey{e.Namespace, e.Task.ID})
+	if e.Task.Type != "" {
+		k.taskType = e.Task.Type
+	}
 	if e.Type.StateAfter() != "" {
 		light := timeline.Event{Type: e.Type, Run: e.Run, Attempt: e.Attempt, Seq: e.Seq}
 		if k.decides.Type == timeline.TypeUnknown || timeline.CompareState(&light, &k.decides) > 0 {
@@ -75,7 +79,7 @@ func (s *snapshots) fold(e *timeline.Event) TaskState {
 		}
 	}
 	if k.decides.Type == timeline.TypeUnknown {
-		return TaskState{Run: e.Run, Attempt: e.Attempt, Progress: k.progress}
+		return TaskState{Type: k.taskType, Run: e.Run, Attempt: e.Attempt, Progress: k.progress}
 	}
 	return k.state()
 }
@@ -92,7 +96,10 @@ func (s *snapshots) report(t *timeline.LiveTask, namespace string, now time.Time
 		}
 	}
 	k.progress = t.Progress
-	st := TaskState{State: timeline.StateInProgress, Run: t.Run, Attempt: t.Attempt, Progress: t.Progress}
+	if t.Type != "" {
+		k.taskType = t.Type
+	}
+	st := TaskState{Type: k.taskType, State: timeline.StateInProgress, Run: t.Run, Attempt: t.Attempt, Progress: t.Progress}
 	if t.Progress == nil {
 		return st, true, false
 	}

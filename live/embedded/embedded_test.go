@@ -1,0 +1,203 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func start(t *testing.T, cfg Config) *Broker {
+	t.Helper()
+	cfg.Addr, cfg.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(io.Discard, nil))
+	b, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Stop() })
+	return b
+}
+
+func client(t *testing.T, url string) *redis.Client {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Protocol, o.MaxRetries = 2, -1
+	c := redis.NewClient(o)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !ok(); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 15 s", what)
+		}
+	}
+}
+
+func TestItAsksForItsPassword(t *testing.T) {
+	b := start(t, Config{})
+	if len(b.Password()) < 20 {
+		t.Errorf("password of %d characters", len(b.Password()))
+	}
+	if err := client(t, b.URL()).Ping(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+	for _, url := range []string{"redis://" + b.Addr(), "redis://:wrong@" + b.Addr()} {
+		if err := client(t, url).Set(t.Context(), "k", "v", 0).Err(); err == nil {
+			t.Errorf("%s was let in", url)
+		}
+	}
+}
+
+func TestKeysExpireByTheClock(t *testing.T) {
+	c := client(t, start(t, Config{}).URL())
+	if err := c.Set(t.Context(), "k", "v", 30*time.Millisecond).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "expired", func() bool { return errors.Is(c.Get(t.Context(), "k").Err(), redis.Nil) })
+}
+
+func TestAClientThatDoesNotReadStopsNobody(t *testing.T) {
+	b := start(t, Config{ClientBuffer: 64 << 10})
+	// A subscriber that never reads what it gets.
+	deaf, err := net.Dial("tcp", b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	if _, err := fmt.Fprintf(deaf, "AUTH %s\r\nSUBSCRIBE news\r\n", b.Password()); err == nil {
+		_, err = io.ReadFull(deaf, make([]byte, len("+OK\r\n")))
+	}
+	c := client(t, b.URL())
+	eventually(t, "subscribed", func() bool { return c.PubSubNumSub(t.Context(), "news").Val()["news"] == 1 })
+	sub := c.Subscribe(t.Context(), "news")
+	defer sub.Close()
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan int, 1)
+	const n = 2_000
+	go func() {
+		i := 0
+		for ; i < n; i++ {
+			if _, err := sub.ReceiveMessage(context.Background()); err != nil {
+				break
+			}
+		}
+		got <- i
+	}()
+	message := strings.Repeat("x", 8<<10) // 16 MB in all, past what the kernel takes
+	for range n {
+		if err := c.Publish(t.Context(), "news", message).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case i := <-got:
+		if i != n {
+			t.Errorf("the other subscriber got %d of %d", i, n)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the other subscriber hangs")
+	}
+	if b.CutOff() != 1 {
+		t.Errorf("%d clients cut off, want 1", b.CutOff())
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	b := start(t, Config{MaxClients: 2})
+	var held []net.Conn
+	for range 2 {
+		c, err := net.Dial("tcp", b.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		held = append(held, c)
+	}
+	eventually(t, "both are in", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.conns) == 2 })
+	c, err := net.Dial("tcp", b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("a third client was served: %d, %v", n, err)
+	}
+	held[0].Close()
+	eventually(t, "there is room again", func() bool { return client(t, b.URL()).Ping(t.Context()).Err() == nil })
+}
+
+func TestLifecycle(t *testing.T) {
+	b := start(t, Config{})
+	if err := b.Start(t.Context()); err == nil {
+		t.Error("started twice")
+	}
+	other, err := New(Config{Addr: b.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(t.Context()); err == nil {
+		t.Error("two listen on one address")
+	}
+	_ = other.Stop()
+	c := client(t, b.URL())
+	if err := c.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Ping(t.Context()).Err(); err == nil {
+		t.Error("answers after Stop")
+	}
+	if err := b.Start(t.Context()); err == nil {
+		t.Error("started after Stop")
+	}
+	if _, err := New(Config{Addr: "nonsense", MaxClients: -1}); err == nil || !strings.Contains(err.Error(), "MaxClients") {
+		t.Errorf("faults: %v", err)
+	}
+}
+
+func TestBufferKeepsOrderAndBound(t *testing.T) {
+	b := newBuffer(10)
+	if _, err := b.Write([]byte("12345678901")); !errors.Is(err, errBufferFull) {
+		t.Errorf("got %v", err)
+	}
+	for _, s := range []string{"ab", "cd", "ef"} {
+		if n, err := b.Write([]byte(s)); n != 2 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	b.close()
+	if _, err := b.Write([]byte("x")); err == nil {
+		t.Error("written after close")
+	}
+	var out bytes.Buffer
+	b.drain(&out)
+	if out.String() != "abcdef" {
+		t.Errorf("got %q", out.String())
+	}
+}
