@@ -45,6 +45,10 @@ func FoldAttempts(events []Event) []Attempt {
 	type key struct{ run, n int }
 	byKey := map[key]*Attempt{}
 	waits := map[key]*Retry{}
+	var lost []key          // attempts whose worker fell silent
+	begun := map[int]int{}  // run → highest attempt that began so far
+	ended := map[int]bool{} // run → it failed
+	latest := 0
 	get := func(e *Event) *Attempt {
 		k := key{e.Run, e.Attempt}
 		a := byKey[k]
@@ -59,6 +63,17 @@ func FoldAttempts(events []Event) []Attempt {
 		if e.Type == TaskRetried && e.Retry != nil {
 			waits[key{e.Run, max(e.Retry.NextAttempt, 1)}] = e.Retry
 		}
+		switch {
+		case e.Type == TaskLost:
+			n := stateAttempt(e)
+			if n == 0 {
+				n = begun[e.Run]
+			}
+			lost = append(lost, key{e.Run, n})
+		case e.Type == TaskFailed:
+			ended[e.Run] = true
+		}
+		latest = max(latest, e.Run)
 		if e.Attempt == 0 {
 			continue
 		}
@@ -66,7 +81,10 @@ func FoldAttempts(events []Event) []Attempt {
 		case AttemptStarted:
 			a := get(e)
 			a.StartedAt, a.Agent, a.TraceID, a.SpanID = e.OccurredAt, e.Agent, e.TraceID, e.SpanID
-			a.Breaker = e.Breaker
+			if a.Outcome == OutcomeRunning {
+				a.Breaker = e.Breaker
+			}
+			begun[e.Run] = max(begun[e.Run], e.Attempt)
 		case AttemptSuccess:
 			get(e).end(e, OutcomeSuccess)
 		case AttemptFailed:
@@ -75,10 +93,11 @@ func FoldAttempts(events []Event) []Attempt {
 			a := get(e)
 			a.end(e, OutcomeAborted)
 			a.AbortReason = e.StopProof
-		case TaskLost:
-			if a := get(e); a.Outcome == OutcomeRunning {
-				a.Outcome = OutcomeLost
-			}
+		}
+	}
+	for _, k := range lost {
+		if a := byKey[k]; a != nil && a.Outcome == OutcomeRunning {
+			a.Outcome = OutcomeLost
 		}
 	}
 	out := make([]Attempt, 0, len(byKey))
@@ -89,11 +108,13 @@ func FoldAttempts(events []Event) []Attempt {
 	slices.SortFunc(out, func(a, b Attempt) int {
 		return cmp.Or(cmp.Compare(a.Run, b.Run), cmp.Compare(a.Number, b.Number))
 	})
-	// An attempt that never ended while a later one of its run began died with its
-	// worker.
-	for i := range out[:max(len(out)-1, 0)] {
-		if out[i].Outcome == OutcomeRunning && out[i+1].Run == out[i].Run {
-			out[i].Outcome = OutcomeLost
+	// An attempt that never ended while a later one began, or while its run was
+	// given up, died with its worker.
+	for i := range out {
+		a := &out[i]
+		later := i+1 < len(out) && out[i+1].Run == a.Run
+		if a.Outcome == OutcomeRunning && (later || ended[a.Run] || a.Run < latest) {
+			a.Outcome = OutcomeLost
 		}
 	}
 	return out

@@ -116,9 +116,42 @@ func FoldDeadLetters(events []Event) []DeadLetter {
 		}
 	}
 	for i := range letters {
+		letters[i].complete(events)
 		foldLetterStatus(&letters[i], events)
 	}
 	return letters
+}
+
+// complete fills in what earlier events of the run know and the moved_to_dlq did
+// not say again. events are in timeline order.
+func (d *DeadLetter) complete(events []Event) {
+	said := d.Task
+	d.Task = Task{}
+	for i := range events {
+		e := &events[i]
+		if e.Run > d.Run {
+			break
+		}
+		mergeTask(&d.Task, &e.Task)
+		if e.Run != d.Run {
+			continue
+		}
+		if d.Error == nil && e.Type == TaskFailed {
+			d.Error = e.Error
+		}
+		if d.Reason == "" && e.Type == TaskFailed {
+			d.Reason = e.Reason
+		}
+	}
+	mergeTask(&d.Task, &said)
+	if d.Error == nil {
+		for i := len(d.Attempts) - 1; i >= 0 && d.Error == nil; i-- {
+			d.Error = d.Attempts[i].Error
+		}
+	}
+	if d.Breaker == nil && len(d.Attempts) > 0 {
+		d.Breaker = d.Attempts[len(d.Attempts)-1].Breaker
+	}
 }
 
 // foldLetterStatus follows what later runs and operators did to a dead letter.
@@ -131,7 +164,7 @@ func foldLetterStatus(d *DeadLetter, events []Event) {
 			continue
 		}
 		set := func(s DeadLetterStatus) {
-			if d.Status == DeadLetterDiscarded || d.Status == DeadLetterResolved {
+			if d.Status == s || d.Status == DeadLetterDiscarded || d.Status == DeadLetterResolved {
 				return
 			}
 			d.Status, d.UpdatedAt = s, e.OccurredAt

@@ -2,6 +2,8 @@ package timeline
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -25,7 +27,11 @@ func (m *Millis) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &f); err != nil {
 		return err
 	}
-	*m = Millis(f * float64(time.Millisecond))
+	const most = float64(math.MaxInt64) / float64(time.Millisecond)
+	if math.Abs(f) >= most {
+		return fmt.Errorf("%g ms: the limit is 292 years", f)
+	}
+	*m = Millis(math.Round(f*1000)) * Millis(time.Microsecond)
 	return nil
 }
 
@@ -64,7 +70,7 @@ type Event struct {
 	// whole run, took.
 	Duration Millis `json:"duration_ms,omitempty"`
 	// Attempts is how many attempts the run took (task_completed, task_failed,
-	// moved_to_dlq).
+	// moved_to_dlq), or how many had begun when its worker fell silent (task_lost).
 	Attempts int `json:"attempts,omitempty"`
 	// Error is the error of the attempt, or the last one of the run.
 	Error *Error `json:"error,omitempty"`

@@ -5,9 +5,11 @@ import (
 	"slices"
 )
 
-// Compare gives the order of a timeline: run, then the time it occurred, then
-// the sequence of its source, then the order of the vocabulary. Two events that
-// compare equal are the same event.
+// Compare gives the order of a timeline: run, then the time it occurred. Where
+// times are equal, events that an agent counted follow its sequence; what nobody
+// counted (an operator's events, those of foreign SDKs) stands in the order of
+// the vocabulary, what opens a run before and everything else after the counted
+// ones. Two events that compare equal are the same event.
 func Compare(a, b *Event) int {
 	if c := cmp.Compare(a.Run, b.Run); c != 0 {
 		return c
@@ -15,16 +17,40 @@ func Compare(a, b *Event) int {
 	if c := a.OccurredAt.Compare(b.OccurredAt); c != 0 {
 		return c
 	}
-	if c := cmp.Compare(a.SourceID, b.SourceID); c != 0 {
+	class := instantClass(a)
+	if c := cmp.Compare(class, instantClass(b)); c != 0 {
 		return c
 	}
-	if c := cmp.Compare(a.Seq, b.Seq); c != 0 {
-		return c
+	if class == classCounted {
+		if c := cmp.Or(cmp.Compare(a.SourceID, b.SourceID), cmp.Compare(a.Seq, b.Seq)); c != 0 {
+			return c
+		}
 	}
-	if c := cmp.Compare(a.Type, b.Type); c != 0 {
-		return c
+	return cmp.Or(
+		cmp.Compare(a.Type, b.Type),
+		cmp.Compare(a.SourceID, b.SourceID),
+		slices.Compare(a.ID[:], b.ID[:]),
+	)
+}
+
+// The classes of events of one instant. A sequence orders the events of its
+// source alone and the vocabulary all of them; taken pair by pair the two can
+// contradict each other in a circle, so each rules a class of its own.
+const (
+	classOpening = iota
+	classCounted
+	classOther
+)
+
+func instantClass(e *Event) int {
+	switch {
+	case e.Seq > 0:
+		return classCounted
+	case e.Type == TaskCreated || e.Type == DLQRetryRequested:
+		return classOpening
+	default:
+		return classOther
 	}
-	return slices.Compare(a.ID[:], b.ID[:])
 }
 
 // Ordered returns the events in timeline order, each once: copies of an event

@@ -57,15 +57,45 @@ func (t Type) StateAfter() State {
 // CompareState orders events by what decides a state: the run, a terminal event
 // before any other, then attempt, sequence and type. Neither clock nor arrival
 // takes part. The state of a task is that of its greatest event among those
-// whose StateAfter is not empty.
+// whose StateAfter is not empty. It reads Type, Run, Attempt, Attempts and Seq.
 func CompareState(a, b *Event) int {
 	return cmp.Or(
 		cmp.Compare(a.Run, b.Run),
 		compareBool(a.Type.Terminal(), b.Type.Terminal()),
-		cmp.Compare(a.Attempt, b.Attempt),
+		cmp.Compare(stateAttempt(a), stateAttempt(b)),
+		cmp.Compare(statePhase(a), statePhase(b)),
 		cmp.Compare(a.Seq, b.Seq),
 		cmp.Compare(a.Type, b.Type),
 	)
+}
+
+// stateAttempt is the attempt an event speaks of. A task_lost belongs to no
+// attempt, but says how many had begun: a later one shows that the task lives.
+func stateAttempt(e *Event) int {
+	if e.Type == TaskLost && e.Attempt == 0 {
+		return e.Attempts
+	}
+	return e.Attempt
+}
+
+// statePhase places within an attempt what its agent did not count: a request
+// comes before all of it, a loss after its start and before its outcome, which
+// shows that the worker lived. Among the agent's own events it follows the
+// sequence.
+func statePhase(e *Event) int {
+	switch e.Type {
+	case TaskCreated, DLQRetryRequested:
+		return 0
+	case TaskLost:
+		return 2
+	case AttemptSuccess, AttemptFailed, AttemptAborted:
+		return 3
+	case TaskRetried:
+		if e.Attempt > 0 {
+			return 3
+		}
+	}
+	return 1
 }
 
 func compareBool(a, b bool) int {
@@ -135,16 +165,35 @@ func Fold(events []Event) (Snapshot, bool) {
 		return s, true
 	}
 	s.State, s.Run = decides.Type.StateAfter(), decides.Run
+	var end *Event // the terminal event that says how the run ended
 	for i := range events {
-		if e := &events[i]; e.Run == s.Run {
-			s.foldRun(e)
+		e := &events[i]
+		if e.Run != s.Run {
+			continue
+		}
+		s.foldRun(e)
+		if e.Type.Terminal() && e.Type != MovedToDLQ && e.Type.StateAfter() == s.State && (end == nil || CompareState(e, end) > 0) {
+			end = e
 		}
 	}
-	if !s.State.Terminal() {
-		s.EndedAt, s.Duration, s.Reason = time.Time{}, 0, ""
+	if end != nil {
+		s.EndedAt, s.Duration = end.OccurredAt, end.Duration
+		if end.Reason != "" {
+			s.Reason = end.Reason
+		}
 	}
-	if s.State != StateRetrying {
-		s.Waiting, s.NextAttemptAt = nil, time.Time{}
+	s.settle(decides)
+	return s, true
+}
+
+// settle drops what the events of the run told and its state makes void: they
+// may have come from two sides, one of which gave the task up too early.
+func (s *Snapshot) settle(decides *Event) {
+	if s.State != StateFailed {
+		s.Reason = ""
+	}
+	if s.State != StateFailed && s.State != StateCancelled {
+		s.DeadLetterID, s.AlertSeverity = ID{}, AlertNone
 	}
 	if s.State == StateCompleted {
 		s.Error = nil
@@ -152,7 +201,9 @@ func Fold(events []Event) (Snapshot, bool) {
 	if s.State.Terminal() {
 		s.CancelRequestedAt = time.Time{}
 	}
-	return s, true
+	if s.State == StateRetrying && decides.Type == TaskRetried && decides.Retry != nil {
+		s.Waiting, s.NextAttemptAt = decides.Retry, decides.OccurredAt.Add(decides.Retry.Delay.Duration())
+	}
 }
 
 // foldRun takes one event of the highest run, in timeline order.
@@ -172,11 +223,6 @@ func (s *Snapshot) foldRun(e *Event) {
 		if s.StartedAt.IsZero() {
 			s.StartedAt = e.OccurredAt
 		}
-	case TaskRetried:
-		s.Waiting = e.Retry
-		if e.Retry != nil {
-			s.NextAttemptAt = e.OccurredAt.Add(e.Retry.Delay.Duration())
-		}
 	case CancelRequested:
 		s.CancelRequestedAt = e.OccurredAt
 	case MovedToDLQ:
@@ -184,12 +230,7 @@ func (s *Snapshot) foldRun(e *Event) {
 		if e.DeadLetter != nil {
 			s.AlertSeverity = e.DeadLetter.AlertSeverity
 		}
-		if e.Reason != "" {
-			s.Reason = e.Reason
-		}
-	}
-	if e.Type.Terminal() && e.Type != MovedToDLQ {
-		s.EndedAt, s.Duration, s.Reason = e.OccurredAt, e.Duration, e.Reason
+		s.Reason = e.Reason
 	}
 }
 
