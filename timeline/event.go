@@ -38,6 +38,9 @@ func (m *Millis) UnmarshalJSON(b []byte) error {
 // Event is one entry of a timeline: what happened, to which task, when, and the
 // details that belong to its type. It is append-only: an event is never changed
 // after it was written. A nil or zero detail was not reported.
+//
+// In JSON the key type is the event's; it hides the task's own type, which
+// whoever shows events puts beside it as task_type.
 type Event struct {
 	// ID is unique; an event that arrives twice has the same ID both times.
 	ID ID `json:"event_id"`

@@ -162,7 +162,7 @@ func (rec *Record) place(env *envelope, w *walker) {
 	}
 	if len(rec.Agent) == 0 && len(rec.SourceID) == 0 && !w.own {
 		// An SDK that was told no name says unknown_service, which names nobody.
-		if s := serviceName(w.around); validUTF8(s) && !bytes.HasPrefix(s, []byte("unknown_service")) {
+		if s := w.serviceName(); validUTF8(s) && !bytes.HasPrefix(s, []byte("unknown_service")) {
 			rec.Agent = cut(s, timeline.MaxNameBytes)
 		}
 	}

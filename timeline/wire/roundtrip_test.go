@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -217,5 +219,37 @@ func TestTextThatIsNotUTF8IsReplaced(t *testing.T) {
 	}
 	if got := string(rec.Input); got != "\xff\x00raw" {
 		t.Errorf("input %q", got)
+	}
+}
+
+func TestAttributesOfTheVocabularyCannotBeForged(t *testing.T) {
+	e := typical()
+	e.Attributes = map[string]string{"task.id": "other", "event.name": "task_failed", "task.metadata.k": "v", "exception.type": "x", "mine": "kept"}
+	var rec wire.Record
+	if err := wire.DecodeLogRecord(wire.AppendLogRecord(nil, e), &rec); err != nil {
+		t.Fatal(err)
+	}
+	var got timeline.Event
+	rec.Event(&got)
+	if got.Task.ID != e.Task.ID || got.Type != e.Type || got.Metadata != nil || got.Error != nil || len(got.Attributes) != 1 || got.Attributes["mine"] != "kept" {
+		t.Errorf("%s", dump(got))
+	}
+}
+
+func TestLongTextIsCutBetweenCharacters(t *testing.T) {
+	e := typical()
+	e.Error = &timeline.Error{Kind: "x", Message: strings.Repeat("ä", timeline.MaxMessageBytes), Code: strings.Repeat("€", 100)}
+	var rec wire.Record
+	if err := wire.DecodeLogRecord(wire.AppendLogRecord(nil, e), &rec); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(rec.Error.Message); n != timeline.MaxMessageBytes {
+		t.Errorf("message of %d bytes", n)
+	}
+	if n := len(rec.Error.Code); n != 255 { // 85 characters of three bytes
+		t.Errorf("code of %d bytes", n)
+	}
+	if !utf8.Valid(rec.Error.Message) || !utf8.Valid(rec.Error.Code) {
+		t.Error("a character was cut in two")
 	}
 }

@@ -18,6 +18,8 @@ const (
 type walker struct {
 	request, resource, scope []byte // what is left of each level
 	around                   []byte // the ResourceLogs message it stands in
+	service                  []byte // its service.name, once it was looked for
+	looked                   bool
 	own                      bool   // the scope is that of Tasktrail's own agent
 	malformed                bool
 }
@@ -63,6 +65,7 @@ func (w *walker) next() ([]byte, bool) {
 			w.request = rest
 			if f.num == fieldResourceLogs {
 				w.resource, w.around = f.b, f.b
+				w.service, w.looked = nil, false
 			}
 		default:
 			return nil, false
@@ -92,6 +95,16 @@ func sub(b []byte, num uint32) []byte {
 
 func scopeName(scopeLogs []byte) []byte {
 	return sub(sub(scopeLogs, fieldScope), fieldScopeName)
+}
+
+// serviceName gives the service.name of the resource around the record. It is
+// looked for once a resource: a request may hold many records under one whose
+// attributes are long.
+func (w *walker) serviceName() []byte {
+	if !w.looked {
+		w.service, w.looked = serviceName(w.around), true
+	}
+	return w.service
 }
 
 // serviceName gives the service.name of a ResourceLogs message.
