@@ -2,6 +2,7 @@ package timeline_test
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -270,7 +271,7 @@ func TestTaskValidate(t *testing.T) {
 		task := ok
 		change(&task)
 		err := task.Validate()
-		fieldError, is := err.(*timeline.FieldError)
+		fieldError, is := errors.AsType[*timeline.FieldError](err)
 		if !is || fieldError.Field != field || !strings.HasPrefix(err.Error(), field+": ") {
 			t.Errorf("%s: error %v", field, err)
 		}

@@ -281,7 +281,7 @@ func TestScanFrameStopsAtTheErrorOfYield(t *testing.T) {
 		}
 		return nil
 	})
-	if err != stop || n != 2 {
+	if !errors.Is(err, stop) || errors.Is(err, wire.ErrCorruptFrame) || n != 2 {
 		t.Errorf("error %v after %d records", err, n)
 	}
 }

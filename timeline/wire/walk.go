@@ -20,7 +20,7 @@ type walker struct {
 	around                   []byte // the ResourceLogs message it stands in
 	service                  []byte // its service.name, once it was looked for
 	looked                   bool
-	own                      bool   // the scope is that of Tasktrail's own agent
+	own                      bool // the scope is that of Tasktrail's own agent
 	malformed                bool
 }
 

@@ -78,7 +78,7 @@ var table = []group{
 	{title: "Place in the timeline", fields: []field{
 		{key: "task.run", name: "AttrRun", kind: integer, event: "Run", on: "all", doc: "the pass through the pipeline, from 1; 1 where missing"},
 		{key: "task.attempt", name: "AttrAttempt", kind: integer, event: "Attempt", on: "events of an attempt", doc: "the call of the executor within the run, from 1; where missing 1 for attempt_* and else none"},
-		{key: "task.attempts", name: "AttrAttempts", kind: integer, event: "Attempts", on: "task_completed, task_failed, moved_to_dlq", doc: "how many attempts the run took"},
+		{key: "task.attempts", name: "AttrAttempts", kind: integer, event: "Attempts", on: "task_completed, task_failed, moved_to_dlq, task_lost", doc: "how many attempts the run took, or had begun when its worker fell silent"},
 		{key: "task.duration_ms", name: "AttrDuration", kind: millis, event: "Duration", on: "attempt_success, attempt_failed, task_completed, task_failed", doc: "how long the attempt, or the whole run, took"},
 		{key: "task.failure.reason", name: "AttrFailureReason", kind: enum, typ: "timeline.FailureReason", event: "Reason", on: "task_failed, moved_to_dlq", doc: "exhausted, permanent, circuit_open, deadline, poison, retry_after_too_long, retry_budget, lost, cancelled"},
 		{key: "task.stop_proof", name: "AttrStopProof", kind: text, event: "StopProof", cut: "timeline.MaxMessageBytes", on: "task_cancelled, attempt_aborted", doc: "how the task stopped, or why the attempt was aborted"},
