@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"github.com/tasktrail/tasktrail/timeline"
 )
@@ -199,19 +198,30 @@ func appendWord[T ~string | ~[]byte](dst []byte, w T) []byte {
 // deadLetter turns a foreign task_failed, which has been yielded, into the
 // moved_to_dlq that follows from it.
 func (rec *Record) deadLetter() {
-	namespace, task := string(rec.Namespace), string(rec.TaskID)
 	rec.Type = timeline.MovedToDLQ
 	rec.Severity = rec.Type.Severity()
 	rec.Derived = true
-	rec.ID = timeline.DerivedEventID(namespace, task, rec.Run, 0, timeline.MovedToDLQ)
+	rec.ID = timeline.DerivedEventID(string(rec.Namespace), string(rec.TaskID), rec.Run, 0, timeline.MovedToDLQ)
 	rec.Attempt, rec.Duration = 0, 0
+	rec.completeDeadLetter()
+}
+
+// completeDeadLetter fills in what a foreign moved_to_dlq does not say of its
+// dead letter. A cancelled task's calls nobody.
+func (rec *Record) completeDeadLetter() {
 	rec.Has |= HasDeadLetter
-	rec.DeadLetter = DeadLetterFields{
-		ID:            timeline.DeadLetterID(namespace, task, rec.Run),
-		AlertSeverity: timeline.DefaultThresholds().Classify(string(rec.TaskType), string(rec.Amount), strings.ToUpper(string(rec.Currency))),
+	if len(rec.Reason) == 0 {
+		rec.Reason = rec.own(string(timeline.FailExhausted))
 	}
-	if len(rec.Input) == 0 {
-		rec.DeadLetter.NotReplayable = rec.own(inputNotSent)
+	d := &rec.DeadLetter
+	if d.ID.IsZero() {
+		d.ID = timeline.DeadLetterID(string(rec.Namespace), string(rec.TaskID), rec.Run)
+	}
+	if d.AlertSeverity == timeline.AlertNone && string(rec.Reason) != string(timeline.FailCancelled) {
+		d.AlertSeverity = timeline.DefaultThresholds().Classify(string(rec.TaskType), string(rec.Amount), string(rec.Currency))
+	}
+	if rec.Derived && len(rec.Input) == 0 {
+		d.NotReplayable = rec.own(inputNotSent)
 	}
 }
 

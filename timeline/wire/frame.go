@@ -160,6 +160,9 @@ func (rec *Record) place(env *envelope, w *walker) {
 	if rec.OccurredAt == 0 {
 		rec.OccurredAt = env.at
 	}
+	if rec.Type == timeline.MovedToDLQ && len(rec.SourceID) == 0 {
+		rec.completeDeadLetter()
+	}
 	if len(rec.Agent) == 0 && len(rec.SourceID) == 0 && !w.own {
 		// An SDK that was told no name says unknown_service, which names nobody.
 		if s := w.serviceName(); validUTF8(s) && !bytes.HasPrefix(s, []byte("unknown_service")) {

@@ -271,6 +271,27 @@ func TestTelemetryEventsOfAForeignSDK(t *testing.T) {
 	}
 }
 
+// A foreign moved_to_dlq need not know how dead letters are named and graded.
+func TestForeignDeadLetter(t *testing.T) {
+	f := func(reason string, want timeline.AlertSeverity) {
+		t.Helper()
+		e := one(t, wire.Envelope{Namespace: "acme"}, func(lr plog.LogRecord) {
+			started(lr)
+			lr.SetEventName("moved_to_dlq")
+			lr.Attributes().PutStr("task.type", "payment")
+			if reason != "" {
+				lr.Attributes().PutStr("task.failure.reason", reason)
+			}
+		})
+		if e.DeadLetter == nil || e.DeadLetter.ID != timeline.DeadLetterID("acme", "t1", 1) || e.DeadLetter.AlertSeverity != want || e.Reason == "" {
+			t.Errorf("%s: %s", reason, dump(e))
+		}
+	}
+	f("", timeline.AlertHigh)
+	f("permanent", timeline.AlertHigh)
+	f("cancelled", timeline.AlertNone)
+}
+
 func TestScanFrameStopsAtTheErrorOfYield(t *testing.T) {
 	stop := errors.New("stop")
 	n := 0

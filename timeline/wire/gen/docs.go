@@ -73,6 +73,7 @@ const limits = `
 - Attributes beyond these are kept, as text, the first 128 of a record.
 - A record without an ` + "`event.id`" + ` gets one derived from its content, so that sending it twice stores it once.
 - A record without a timestamp takes its observed time, and without that the collector's clock.
+- A foreign ` + "`moved_to_dlq`" + ` gets its dead letter's id, its reason and its alert severity where it does not say them.
 - The namespace is the token's; ` + "`task.namespace`" + ` counts where the token allows several.
 
 ## Limits
