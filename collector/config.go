@@ -94,7 +94,7 @@ type Config struct {
 	// LostCheckEvery is how often that is looked at. Defaults to 5 s.
 	LostCheckEvery time.Duration
 	// MaxTracked bounds the running tasks that are watched. Those beyond it are
-	// counted and can't be declared lost. Defaults to 200 000.
+	// counted and can't be declared lost. Defaults to 100 000.
 	MaxTracked int
 	// Thresholds classify the alert severity of tasks that become dead letters
 	// because they were lost. Defaults to timeline.DefaultThresholds().
@@ -143,7 +143,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.LostAfter, time.Minute)
 	setDefault(&c.LostLetterAfter, 15*time.Minute)
 	setDefault(&c.LostCheckEvery, 5*time.Second)
-	setDefault(&c.MaxTracked, 200_000)
+	setDefault(&c.MaxTracked, 100_000)
 	setDefault(&c.StopTimeout, 10*time.Second)
 	setDefault(&c.HeartbeatEvery, 10*time.Second)
 	if c.Thresholds == nil {

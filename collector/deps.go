@@ -35,9 +35,9 @@ type Deps struct {
 type CommandSource interface {
 	// Commands returns a channel of the commands for the queues of a namespace
 	// that this source is to carry out. The channel is closed after ctx has ended
-	// or the source can give no more; the agent then connects again. A command
-	// that was not acknowledged by events is given again, to this agent or another.
-	Commands(ctx context.Context, source, namespace string, queues []string) (<-chan timeline.Command, error)
+	// or when no more can be given; the agent then connects again. A command that
+	// was not acknowledged by events is given again, to this agent or another.
+	Commands(ctx context.Context, source, namespace string, queues []string) <-chan timeline.Command
 }
 
 // LiveSink takes what agents say of themselves. The namespace is filled in.

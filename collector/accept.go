@@ -1,0 +1,154 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tasktrail/tasktrail/internal/spool"
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
+)
+
+// entry says how a request came in and how it is taken.
+type entry struct {
+	transport string
+	// reserved may use the log's reserve: for the few events that follow from
+	// others, whose writer must not wait for a sink to make room.
+	reserved bool
+	// whole refuses everything where one record is refused.
+	whole bool
+}
+
+// Accept checks a protobuf ExportLogsServiceRequest, appends what is good of it
+// to the log and returns after that is on the disk. The report tells what was
+// refused and why.
+//
+// Errors: one that wraps wire.ErrMalformed, *[TooLargeError], or *[OverloadError],
+// after which nothing was kept. When ctx ends during the fsync its cause is
+// returned and the request may have been kept: a sender that repeats it does no
+// harm, because events are known by their ids.
+//
+// What a source sends twice is written twice to the log: readers and sinks tell
+// events by their ids. A filter by source and sequence would go in here, before
+// the append.
+func (c *Collector) Accept(ctx context.Context, env wire.Envelope, request []byte) (wire.Report, error) {
+	return c.accept(ctx, env, request, entry{transport: transportLocal})
+}
+
+func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byte, how entry) (wire.Report, error) {
+	log := c.log.Load()
+	if log == nil {
+		return wire.Report{}, c.unavailable(ErrNotRunning)
+	}
+	if len(request) > c.cfg.MaxRequestBytes {
+		return wire.Report{}, &TooLargeError{Field: "request", Limit: int64(c.cfg.MaxRequestBytes)}
+	}
+	now := c.deps.Now()
+	if env.IngestedAt.IsZero() {
+		env.IngestedAt = now
+	}
+	report, err := wire.Check(request, wire.Limits{MaxRecordBytes: c.cfg.MaxRecordBytes, Now: now})
+	if err != nil {
+		return report, fmt.Errorf("read request: %w", err)
+	}
+	if how.whole && report.Rejected > 0 {
+		return report, fmt.Errorf("events: %s", report.Message())
+	}
+	if report.Accepted > 0 {
+		if err := c.append(ctx, log, env, &report, how); err != nil {
+			return report, err
+		}
+		c.metrics.accepted.WithLabelValues(how.transport).Add(float64(report.Accepted))
+	}
+	if report.Rejected > 0 {
+		c.refused.Add(uint64(report.Rejected))
+		c.metrics.refused.WithLabelValues(how.transport, refusedInvalid).Add(float64(report.Rejected))
+	}
+	return report, nil
+}
+
+// append writes the clean request as one frame. The accepted records are counted
+// before the log has them, so that no sink is ever ahead of the count.
+func (c *Collector) append(ctx context.Context, log *spool.Log, env wire.Envelope, report *wire.Report, how entry) error {
+	n := uint64(report.Accepted)
+	c.accepted.Add(n)
+	c.frames.Add(1)
+	end, err := log.AppendFunc(how.reserved, func(dst []byte, _ uint64) []byte {
+		return wire.AppendFrame(dst, env, report.Clean)
+	})
+	if err != nil {
+		c.accepted.Add(-n)
+		c.frames.Add(^uint64(0))
+		if errors.Is(err, spool.ErrFrameTooLarge) {
+			return &TooLargeError{Field: "request", Limit: int64(c.cfg.MaxRequestBytes)}
+		}
+		return c.unavailable(fmt.Errorf("append to log: %w", err))
+	}
+	if err := log.Sync(ctx, end); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for the log's fsync: %w", err)
+		}
+		return c.unavailable(fmt.Errorf("sync log: %w", err))
+	}
+	return nil
+}
+
+func (c *Collector) unavailable(cause error) *OverloadError {
+	return &OverloadError{RetryAfter: c.cfg.RetryAfter, Unavailable: true, Cause: cause}
+}
+
+// maxWriteBytes is how much WriteEvents puts into one request.
+const maxWriteBytes = 1 << 20
+
+// serviceName is the resource of what the collector writes itself.
+const serviceName = "tasktrail-collector"
+
+// WriteEvents writes events of this process into the log like any sender's, and
+// returns after they are on the disk. Events without a namespace get the given
+// one, those without an id a new one. An event that breaks a limit is an error,
+// and nothing of its request (a mebibyte of events at most) is written.
+func (c *Collector) WriteEvents(ctx context.Context, namespace string, events []timeline.Event) error {
+	return c.writeEvents(ctx, namespace, events, false)
+}
+
+func (c *Collector) writeEvents(ctx context.Context, namespace string, events []timeline.Event, reserved bool) error {
+	var buf []byte
+	var ends []int
+	flush := func() error {
+		records := make([][]byte, len(ends))
+		from := 0
+		for i, end := range ends {
+			records[i] = buf[from:end]
+			from = end
+		}
+		request := wire.AppendExportRequest(nil, wire.Resource{ServiceName: serviceName}, records)
+		buf, ends = buf[:0], ends[:0]
+		_, err := c.accept(ctx, wire.Envelope{Namespace: namespace, AnyNamespace: true}, request,
+			entry{transport: transportLocal, reserved: reserved, whole: true})
+		return err
+	}
+	for i := range events {
+		e := events[i]
+		if e.Namespace == "" {
+			e.Namespace = namespace
+		}
+		if e.ID.IsZero() {
+			e.ID = c.ids.Next(c.deps.Now())
+		}
+		e.Severity = e.Type.Severity()
+		buf = wire.AppendLogRecord(buf, &e)
+		ends = append(ends, len(buf))
+		if len(buf) >= min(maxWriteBytes, c.cfg.MaxRequestBytes/2) {
+			if err := flush(); err != nil {
+				return fmt.Errorf("write events: %w", err)
+			}
+		}
+	}
+	if len(ends) > 0 {
+		if err := flush(); err != nil {
+			return fmt.Errorf("write events: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/tasktrail/tasktrail/internal/spool"
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
+)
+
+const (
+	watchName       = "watch" // of the cursor, and of the snapshot's file
+	maxPending      = 10_000  // events that follow from others and wait for the log
+	maxLetters      = 100_000 // runs whose dead letter is another than the last run's
+	maxSources      = 100_000
+	snapshotEvery   = 5 * time.Second
+	watchBatchBytes = 4 << 20
+	watchFrames     = 256
+	lastFlush       = 2 * time.Second // for what is pending at the end
+)
+
+// watch follows the log for the events that follow from others: dlq_resolved when
+// a retried run completes (outcome.go), task_lost when a task's agent is gone
+// (lost.go). Its memory is kept in a snapshot that belongs to a position of the
+// log; its cursor stands there, so that a restart reads again what came after.
+// The ids of what it writes are derived: twice is once.
+type watch struct {
+	c      *Collector
+	log    *spool.Log
+	cursor *spool.Cursor
+	path   string
+
+	mu      sync.Mutex
+	at      spool.Position // how far the log has been taken in
+	runs    map[runKey]*run
+	letters map[runKey]timeline.ID
+	sources map[string]time.Time // when a source was last heard of
+	beats   map[runKey]time.Time // heartbeats of single tasks
+	pending []timeline.Event
+	started time.Time // before it nobody could be heard
+	changed bool
+	saved   time.Time
+}
+
+// runKey is one run of one task.
+type runKey struct {
+	Namespace, TaskID string
+	Run               int
+}
+
+func newWatch(c *Collector) *watch {
+	return &watch{
+		c: c, runs: map[runKey]*run{}, letters: map[runKey]timeline.ID{},
+		sources: map[string]time.Time{}, beats: map[runKey]time.Time{},
+	}
+}
+
+// run follows the log until ctx ends.
+func (w *watch) run(ctx context.Context) {
+	var b spool.Batch
+	var rec wire.Record
+	tick := w.c.deps.Now()
+	for ctx.Err() == nil {
+		wait, cancel := context.WithTimeout(ctx, w.c.cfg.LostCheckEvery)
+		at := w.position()
+		if w.waiting() >= maxPending {
+			at = math.MaxInt64 // what follows waits in the log: the pending ones first
+		}
+		err := w.log.Wait(wait, at)
+		cancel()
+		if errors.Is(err, spool.ErrClosed) {
+			break
+		}
+		if err := w.takeBatch(&b, &rec); err != nil {
+			w.c.sayOnce("watch", "the log can't be followed for lost tasks", "error", err)
+			break
+		}
+		w.flush(ctx)
+		if now := w.c.deps.Now(); now.Sub(tick) >= w.c.cfg.LostCheckEvery {
+			tick = now
+			w.check(ctx, now)
+			w.flush(ctx)
+		}
+		w.save(false)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+	defer cancel()
+	w.flush(last)
+	w.save(true)
+}
+
+func (w *watch) position() spool.Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at
+}
+
+// takeBatch takes in the next frames of the log.
+func (w *watch) takeBatch(b *spool.Batch, rec *wire.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.pending) >= maxPending {
+		return nil // the log has no room: what follows waits in the log itself
+	}
+	if err := w.log.ReadBatch(w.at, watchBatchBytes, watchFrames, b); err != nil {
+		return fmt.Errorf("read batch: %w", err)
+	}
+	for _, frame := range b.Frames {
+		// A frame that can't be read was checked when it came: nothing follows from it.
+		_ = wire.ScanFrame(frame, rec, func(r *wire.Record) error {
+			w.outcome(r)
+			w.observe(r)
+			return nil
+		})
+	}
+	if b.To > w.at {
+		w.at = b.To
+		w.changed = true
+	}
+	return nil
+}
+
+// emit enters events to be written.
+func (w *watch) emit(events ...timeline.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = append(w.pending, events...)
+	w.changed = w.changed || len(events) > 0
+}
+
+// flush writes what is pending; what can't be written stays.
+func (w *watch) flush(ctx context.Context) {
+	w.mu.Lock()
+	events := w.pending
+	w.pending = nil
+	w.mu.Unlock()
+	if len(events) == 0 {
+		return
+	}
+	err := w.c.writeEvents(ctx, timeline.DefaultNamespace, events, true)
+	var later *OverloadError
+	switch {
+	case err == nil:
+	case errors.As(err, &later) || ctx.Err() != nil:
+		w.mu.Lock()
+		w.pending = append(events, w.pending...)
+		w.mu.Unlock()
+	default:
+		w.c.cfg.Logger.Error("events that follow from others can't be written", "events", len(events), "error", err)
+	}
+}
+
+func (w *watch) size() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.runs)
+}
+
+func (w *watch) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending)
+}
