@@ -61,5 +61,24 @@ type Snapshot struct {
 	Generation uint64 `json:"generation"`
 }
 
-// Snapshot returns the breaker at now.
-func (b *Breaker) Snapshot(now time.Time) Snapshot { return Snapshot{} }
+// Snapshot returns the breaker at now; a probe that is overdue is given up first.
+// The zero Snapshot is that of a nil breaker.
+func (b *Breaker) Snapshot(now time.Time) Snapshot {
+	if b == nil {
+		return Snapshot{}
+	}
+	b.mu.Lock()
+	defer b.unlock()
+	at := now.Sub(b.base)
+	b.expire(at)
+	s := Snapshot{
+		Key: b.key, State: b.cur.name(), Why: b.last.Why, ChangedAt: b.last.At, Openings: b.openings, Generation: b.gen,
+		Calls: b.last.Calls, Failures: b.last.Failures, SlowCalls: b.last.SlowCalls, Consecutive: b.last.Consecutive,
+		OpenUntil: b.last.OpenUntil,
+	}
+	if c, ok := b.cur.(*closed); ok {
+		n := c.window.counts(at)
+		s.Calls, s.Failures, s.SlowCalls, s.Consecutive = n.calls, n.failures, n.slow, int(c.consecutive.Load())
+	}
+	return s
+}

@@ -3,6 +3,9 @@
 package retry
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/tasktrail/tasktrail/timeline"
@@ -33,17 +36,86 @@ type Policy struct {
 }
 
 // WithDefaults returns the policy with every zero field set to its default.
-func (p Policy) WithDefaults() Policy { return p }
+func (p Policy) WithDefaults() Policy {
+	setDefault(&p.MaxAttempts, 5)
+	setDefault(&p.Base, time.Second)
+	setDefault(&p.Cap, 30*time.Second)
+	setDefault(&p.Factor, 2)
+	setDefault(&p.Jitter, 0.25)
+	setDefault(&p.MaxRetryAfter, 15*time.Minute)
+	return p
+}
 
-// Validate reports every fault of the policy at once.
-func (p Policy) Validate() error { return nil }
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate reports every fault of the policy, its defaults set, at once.
+func (p Policy) Validate() error {
+	p = p.WithDefaults()
+	var faults []error
+	want := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	want(p.MaxAttempts > 0, "retry attempts %d: want more than 0", p.MaxAttempts)
+	want(p.Base > 0, "retry base %v: want more than 0", p.Base)
+	want(p.Cap > 0, "retry cap %v: want more than 0", p.Cap)
+	// Written so that NaN is a fault too.
+	want(p.Factor >= 1 && !math.IsInf(p.Factor, 0), "retry factor %v: want 1 or more", p.Factor)
+	want(p.Jitter <= 1, "retry jitter %v: want at most 1", p.Jitter)
+	want(p.MaxRetryAfter > 0, "longest Retry-After %v: want more than 0", p.MaxRetryAfter)
+	return errors.Join(faults...)
+}
 
 // Delay returns the wait before retry n (the first is 1): d = min(Cap, Base ·
 // Factor^(n-1)), drawn uniformly from [(1-Jitter)·d, min((1+Jitter)·d, Cap)] by
 // r, a number in [0, 1). The second result is the factor of d that was drawn.
-// The policy must have its defaults set.
-func (p Policy) Delay(n int, r float64) (time.Duration, float64) { return 0, 0 }
+func (p Policy) Delay(n int, r float64) (time.Duration, float64) {
+	p = p.WithDefaults()
+	d := p.exponential(n)
+	jitter := max(p.Jitter, 0)
+	// The bounds are whole nanoseconds inside the interval, and the result is held
+	// to them: no rounding of a float carries it over the edge.
+	low := time.Duration(math.Ceil(float64(d) * (1 - jitter)))
+	high := p.Cap
+	if f := float64(d) * (1 + jitter); f < float64(p.Cap) {
+		high = time.Duration(f)
+	}
+	low = min(low, high)
+	delay := low + time.Duration(float64(high-low)*clampUnit(r))
+	delay = min(max(delay, low), high)
+	return delay, float64(delay) / float64(d)
+}
+
+// exponential returns min(Cap, Base · Factor^(n-1)) for any n; a power past all
+// floats is infinite, which is past the cap.
+func (p Policy) exponential(n int) time.Duration {
+	d := float64(p.Base) * math.Pow(p.Factor, float64(max(n, 1)-1))
+	if d < float64(p.Cap) {
+		return max(time.Duration(d), 1)
+	}
+	return p.Cap
+}
+
+// clampUnit returns r as a number in [0, 1].
+func clampUnit(r float64) float64 {
+	if !(r > 0) { // NaN too
+		return 0
+	}
+	return min(r, 1)
+}
 
 // Timeline returns the policy as task_started carries it, without what belongs
 // to the attempt's timeout and the breaker.
-func (p Policy) Timeline() *timeline.Policy { return nil }
+func (p Policy) Timeline() *timeline.Policy {
+	p = p.WithDefaults()
+	return &timeline.Policy{
+		MaxAttempts: p.MaxAttempts, Base: timeline.Millis(p.Base), Cap: timeline.Millis(p.Cap),
+		Factor: p.Factor, Jitter: max(p.Jitter, 0),
+	}
+}

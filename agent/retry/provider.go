@@ -2,38 +2,147 @@ package retry
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
+
+// MaxPause bounds how long a provider is paused, however long it asked for.
+const MaxPause = 15 * time.Minute
 
 // Provider is what is known of one provider besides its breaker: its retry
 // budget and its pause. It is safe for concurrent use; a nil *Provider has no
 // budget and is never paused.
-type Provider struct{ Budget *Budget }
+type Provider struct {
+	budget *Budget
+	paused atomic.Pointer[time.Time]
+}
+
+// Budget returns the provider's retry budget as [Input] takes it: nil where
+// there is none.
+func (p *Provider) Budget() Reserver {
+	if p == nil || p.budget == nil {
+		return nil
+	}
+	return p.budget
+}
 
 // Success records a successful attempt.
-func (p *Provider) Success() {}
+func (p *Provider) Success() {
+	if p != nil {
+		p.budget.Success()
+	}
+}
 
 // Pause stops new attempts until then; a shorter pause never undercuts a longer
-// one. A pause is at most 15 min ahead of now.
-func (p *Provider) Pause(now, until time.Time) {}
+// one. A pause is at most [MaxPause] ahead of now.
+func (p *Provider) Pause(now, until time.Time) {
+	if p == nil || !until.After(now) {
+		return
+	}
+	if latest := now.Add(MaxPause); until.After(latest) {
+		until = latest
+	}
+	for {
+		old := p.paused.Load()
+		if old != nil && !until.After(*old) {
+			return
+		}
+		if p.paused.CompareAndSwap(old, &until) {
+			return
+		}
+	}
+}
 
 // PausedUntil returns when the pause is over, and the zero time where there is
 // none at now.
-func (p *Provider) PausedUntil(now time.Time) time.Time { return time.Time{} }
+func (p *Provider) PausedUntil(now time.Time) time.Time {
+	if p == nil {
+		return time.Time{}
+	}
+	until := p.paused.Load()
+	if until == nil {
+		return time.Time{}
+	}
+	if !until.After(now) {
+		p.paused.CompareAndSwap(until, nil) // the next caller needs no clock to know
+		return time.Time{}
+	}
+	return *until
+}
+
+// idle reports whether forgetting the provider would lose nothing.
+func (p *Provider) idle(now time.Time) bool {
+	if !p.PausedUntil(now).IsZero() {
+		return false
+	}
+	return p.budget == nil || p.budget.Tokens(now) >= p.budget.cfg.Capacity
+}
 
 // Providers is a bounded map of providers, keyed by namespace and provider. It
 // is safe for concurrent use.
 type Providers struct {
-	mu  sync.RWMutex
-	cfg BudgetConfig
+	cfg   BudgetConfig
+	limit int
+
+	mu        sync.RWMutex
+	byKey     map[providerKey]*Provider
+	unguarded atomic.Uint64
 }
 
+type providerKey struct{ namespace, provider string }
+
 // NewProviders returns an empty map for at most limit providers (4096 where 0).
-func NewProviders(cfg BudgetConfig, limit int) *Providers { return &Providers{cfg: cfg} }
+// Zero fields of cfg get their defaults.
+func NewProviders(cfg BudgetConfig, limit int) *Providers {
+	if limit <= 0 {
+		limit = 4096
+	}
+	return &Providers{cfg: cfg.WithDefaults(), limit: limit, byKey: map[providerKey]*Provider{}}
+}
 
 // Get returns the provider, made on first use, and nil where provider is empty
 // or the map is full of providers that are paused or have spent of their budget.
-func (p *Providers) Get(namespace, provider string, now time.Time) *Provider { return nil }
+func (p *Providers) Get(namespace, provider string, now time.Time) *Provider {
+	if provider == "" {
+		return nil
+	}
+	key := providerKey{namespace, provider}
+	p.mu.RLock()
+	found := p.byKey[key]
+	p.mu.RUnlock()
+	if found != nil {
+		return found
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if found := p.byKey[key]; found != nil {
+		return found
+	}
+	if len(p.byKey) >= p.limit && !p.evict(now) {
+		p.unguarded.Add(1)
+		return nil
+	}
+	found = &Provider{budget: NewBudget(p.cfg, now)}
+	p.byKey[key] = found
+	return found
+}
+
+// evict forgets idle providers, an eighth of the map at most so that a search
+// pays for several newcomers, and reports whether there was one.
+func (p *Providers) evict(now time.Time) bool {
+	left := max(p.limit/8, 1)
+	before := len(p.byKey)
+	for key, one := range p.byKey {
+		if !one.idle(now) {
+			continue
+		}
+		delete(p.byKey, key)
+		if left--; left == 0 {
+			break
+		}
+	}
+	return len(p.byKey) < before
+}
 
 // Unguarded returns how many calls of Get found the map full.
-func (p *Providers) Unguarded() uint64 { return 0 }
+func (p *Providers) Unguarded() uint64 { return p.unguarded.Load() }

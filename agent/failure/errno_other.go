@@ -1,0 +1,7 @@
+//go:build !windows
+
+package failure
+
+import "syscall"
+
+var systemErrnoKinds map[syscall.Errno]errnoKind
