@@ -154,7 +154,7 @@ func readBody(r *http.Request, native bool, limit int64) ([]byte, error) {
 	case n > limit, errors.As(err, &tooLarge):
 		return nil, exceptionf(307, "TOO_MANY_BYTES", "The body is larger than %d bytes", limit)
 	case err != nil && !errors.Is(err, io.EOF):
-		return nil, exceptionf(33, "CANNOT_READ_ALL_DATA", "Reading the body: %v", err)
+		return nil, exceptionf(210, "NETWORK_ERROR", "Reading the body: %v", err)
 	}
 	return buf.Bytes(), nil
 }

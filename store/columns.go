@@ -1,0 +1,207 @@
+package store
+
+import (
+	"math"
+	"time"
+
+	chproto "github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
+
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
+)
+
+// columns is a block of events_in. It is reused from block to block, so that a
+// steady flow allocates nothing.
+type columns struct {
+	namespace, taskID, typ, sourceID                         chproto.ColStr
+	taskType, queue, runner, agent, provider, userID, reason chproto.ColStr
+	errKind, errClass, errMessage, errCode, fingerprint      chproto.ColStr
+	breakerProvider, breakerState, breakerWhy                chproto.ColStr
+	gapReason, record                                        chproto.ColStr
+
+	run, attempt, breakerCalls, breakerFailures chproto.ColUInt32
+	rank, severity                              chproto.ColUInt8
+	errStatus                                   chproto.ColUInt16
+	sourceSeq, duration, gapFrom, gapTo         chproto.ColUInt64
+	decide                                      chproto.ColUInt256
+	ord                                         chproto.ColUInt128
+	occurredAt, ingestedAt, breakerOpenUntil    chproto.ColDateTime64
+	eventID, deadLetterID                       chproto.ColUUID
+	traceID                                     chproto.ColFixedStr
+
+	input []chproto.InputColumn
+	event timeline.Event // for the records that are encoded anew
+	again []byte
+}
+
+func newColumns() *columns {
+	c := &columns{}
+	c.traceID.SetSize(16)
+	for _, t := range []*chproto.ColDateTime64{&c.occurredAt, &c.ingestedAt, &c.breakerOpenUntil} {
+		t.WithPrecision(chproto.PrecisionNano)
+	}
+	c.input = []chproto.InputColumn{
+		{Name: "namespace", Data: &c.namespace}, {Name: "task_id", Data: &c.taskID}, {Name: "run", Data: &c.run},
+		{Name: "attempt", Data: &c.attempt}, {Name: "type", Data: &c.typ}, {Name: "rank", Data: &c.rank},
+		{Name: "decide", Data: &c.decide}, {Name: "ord", Data: &c.ord}, {Name: "occurred_at", Data: &c.occurredAt},
+		{Name: "ingested_at", Data: &c.ingestedAt}, {Name: "event_id", Data: &c.eventID}, {Name: "source_id", Data: &c.sourceID},
+		{Name: "source_seq", Data: &c.sourceSeq}, {Name: "task_type", Data: &c.taskType}, {Name: "queue", Data: &c.queue},
+		{Name: "runner", Data: &c.runner}, {Name: "agent", Data: &c.agent}, {Name: "provider", Data: &c.provider},
+		{Name: "user_id", Data: &c.userID}, {Name: "trace_id", Data: &c.traceID}, {Name: "duration", Data: &c.duration},
+		{Name: "reason", Data: &c.reason}, {Name: "error_kind", Data: &c.errKind}, {Name: "error_class", Data: &c.errClass},
+		{Name: "error_message", Data: &c.errMessage}, {Name: "error_code", Data: &c.errCode}, {Name: "error_status", Data: &c.errStatus},
+		{Name: "fingerprint", Data: &c.fingerprint}, {Name: "breaker_provider", Data: &c.breakerProvider},
+		{Name: "breaker_state", Data: &c.breakerState}, {Name: "breaker_why", Data: &c.breakerWhy},
+		{Name: "breaker_calls", Data: &c.breakerCalls}, {Name: "breaker_failures", Data: &c.breakerFailures},
+		{Name: "breaker_open_until", Data: &c.breakerOpenUntil}, {Name: "dead_letter_id", Data: &c.deadLetterID},
+		{Name: "alert_severity", Data: &c.severity}, {Name: "gap_from", Data: &c.gapFrom}, {Name: "gap_to", Data: &c.gapTo},
+		{Name: "gap_reason", Data: &c.gapReason}, {Name: "record", Data: &c.record},
+	}
+	return c
+}
+
+func (c *columns) rows() int { return c.run.Rows() }
+
+func (c *columns) reset() {
+	for _, in := range c.input {
+		in.Data.(chproto.Resettable).Reset()
+	}
+}
+
+// insertInto is the statement the columns are the data of.
+func (c *columns) insertInto() string {
+	s := "INSERT INTO events_in ("
+	for i, in := range c.input {
+		if i > 0 {
+			s += ", "
+		}
+		s += in.Name
+	}
+	return s + ")"
+}
+
+// encode appends the block in the Native format.
+func (c *columns) encode(buf *chproto.Buffer) error {
+	block := chproto.Block{Columns: len(c.input), Rows: c.rows()}
+	return block.EncodeRawBlock(buf, 0, c.input) //nolint:wrapcheck // says all there is
+}
+
+// add appends one record.
+func (c *columns) add(rec *wire.Record) {
+	run, attempt := clamp32(rec.Run), clamp32(rec.Attempt)
+	c.namespace.AppendBytes(rec.Namespace)
+	c.taskID.AppendBytes(rec.TaskID)
+	c.run.Append(run)
+	c.attempt.Append(attempt)
+	c.typ.Append(rec.Type.String())
+	rank := rankOf(rec.Type)
+	c.rank.Append(rank)
+	c.decide.Append(decideKey(rec, run, attempt, rank))
+	c.ord.Append(orderKey(rec, run, rank))
+	c.occurredAt.AppendRaw(chproto.DateTime64(rec.OccurredAt))
+	c.ingestedAt.AppendRaw(chproto.DateTime64(rec.IngestedAt))
+	c.eventID.Append(uuid.UUID(rec.ID))
+	c.sourceID.AppendBytes(rec.SourceID)
+	c.sourceSeq.Append(rec.SourceSeq)
+	c.taskType.AppendBytes(rec.TaskType)
+	c.queue.AppendBytes(rec.Queue)
+	c.runner.AppendBytes(rec.Runner)
+	c.agent.AppendBytes(rec.Agent)
+	c.provider.AppendBytes(rec.Provider)
+	c.userID.AppendBytes(rec.UserID)
+	c.traceID.Append(rec.TraceID[:])
+	c.duration.Append(uint64(max(rec.Duration, 0)))
+	c.reason.AppendBytes(rec.Reason)
+	e := &rec.Error
+	c.errKind.AppendBytes(e.Kind)
+	c.errClass.AppendBytes(e.Class)
+	c.errMessage.AppendBytes(e.Message)
+	c.errCode.AppendBytes(e.Code)
+	c.errStatus.Append(uint16(min(max(e.HTTPStatus, 0), math.MaxUint16)))
+	c.fingerprint.AppendBytes(e.Fingerprint)
+	b := &rec.Breaker
+	provider := b.Provider
+	if len(provider) == 0 {
+		provider = rec.Provider
+	}
+	c.breakerProvider.AppendBytes(provider)
+	c.breakerState.Append(breakerState(rec))
+	c.breakerWhy.AppendBytes(b.Why)
+	c.breakerCalls.Append(clamp32(b.Calls))
+	c.breakerFailures.Append(clamp32(b.Failures))
+	c.breakerOpenUntil.AppendRaw(chproto.DateTime64(b.OpenUntil))
+	c.deadLetterID.Append(uuid.UUID(deadLetterOf(rec)))
+	c.severity.Append(uint8(rec.DeadLetter.AlertSeverity))
+	c.gapFrom.Append(rec.Gap.From)
+	c.gapTo.Append(rec.Gap.To)
+	c.gapReason.AppendBytes(rec.Gap.Reason)
+	c.record.AppendBytes(c.recordOf(rec))
+}
+
+// recordOf is what a reader decodes again. What our agent wrote stands there as
+// it came; what was pieced together from more than the record is encoded anew,
+// so that it reads back as the event it was taken for.
+func (c *columns) recordOf(rec *wire.Record) []byte {
+	if len(rec.SourceID) > 0 && !rec.Foreign && !rec.Derived {
+		return rec.Raw
+	}
+	c.event = timeline.Event{}
+	rec.Event(&c.event)
+	c.again = wire.AppendLogRecord(c.again[:0], &c.event)
+	return c.again
+}
+
+// breakerState is what a breaker event leaves the breaker in: its type says it,
+// whatever else the record says.
+func breakerState(rec *wire.Record) string {
+	switch rec.Type {
+	case timeline.CircuitBreakerOpened:
+		return string(timeline.BreakerOpen)
+	case timeline.CircuitBreakerHalfOpened:
+		return string(timeline.BreakerHalfOpen)
+	case timeline.CircuitBreakerClosed:
+		return string(timeline.BreakerClosed)
+	default:
+		return ""
+	}
+}
+
+// deadLetterOf is the dead letter the event is about. That of a run follows from
+// the run.
+func deadLetterOf(rec *wire.Record) timeline.ID {
+	if rec.Type == timeline.MovedToDLQ {
+		return timeline.DeadLetterID(string(rec.Namespace), string(rec.TaskID), rec.Run)
+	}
+	return rec.DeadLetter.ID
+}
+
+// decideKey packs what decides a task's state, see timeline.CompareState, with
+// the time at the bottom so that it can be read out of the greatest.
+func decideKey(rec *wire.Record, run, attempt uint32, rank uint8) chproto.UInt256 {
+	if rec.Type.StateAfter() == "" {
+		return chproto.UInt256{}
+	}
+	top := uint64(run)<<32 | uint64(min(attempt, math.MaxInt32))
+	if rec.Type.Terminal() {
+		top |= 1 << 31
+	}
+	attempts := uint64(min(max(rec.Attempts, 0), 1<<24-1))
+	return chproto.UInt256{
+		High: chproto.UInt128{High: top, Low: rec.Seq},
+		Low:  chproto.UInt128{High: uint64(rank)<<56 | attempts<<32, Low: uint64(max(rec.OccurredAt, 0))},
+	}
+}
+
+// orderKey packs the order of a timeline, but for the source's name.
+func orderKey(rec *wire.Record, run uint32, rank uint8) chproto.UInt128 {
+	at := uint64(max(rec.OccurredAt, 0))
+	return chproto.UInt128{
+		High: uint64(run)<<32 | at>>32,
+		Low:  at<<32 | uint64(rank)<<24 | min(rec.Seq, 1<<24-1),
+	}
+}
+
+func clamp32(n int) uint32 { return uint32(min(max(n, 0), math.MaxInt32)) }
+
+func nanoTime(ns int64) time.Time { return time.Unix(0, ns).UTC() }

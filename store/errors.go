@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
+)
+
+// Errors lists failures by fingerprint, the last seen first. Count is of failed
+// attempts, DeadLetters of runs that ended with it; the sample is the latest.
+func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, within readmodel.Range, page readmodel.Page) (list readmodel.List[readmodel.ErrorGroup], err error) {
+	q := &filter{}
+	if scope.UserID != "" {
+		q.add("user_id = {scope_user:String}", "scope_user", scope.UserID)
+	}
+	q.within("occurred_at", within)
+	after, order, args := keyset(page, "last_seen", "fingerprint")
+	args = append(append(args, q.args...),
+		clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", limitOf(page)+1))
+	ctx, cancel := s.reading(ctx, scanRead)
+	defer cancel()
+	rows, err := s.read.Query(ctx, lines(
+		"SELECT fingerprint, attempts, letters, first_seen, last_seen, types, queues, sample.1, sample.2, sample.3, sample.4, sample.5, sample.6 FROM (",
+		"SELECT fingerprint, uniqExactIf(event_id, dead_letter = 0) AS attempts, uniqExactIf(event_id, dead_letter = 1) AS letters,",
+		"    min(occurred_at) AS first_seen, max(occurred_at) AS last_seen,",
+		"    arraySort(groupUniqArray(100)(toString(task_type))) AS types, arraySort(groupUniqArray(100)(toString(queue))) AS queues,",
+		"    argMax(tuple(toString(error_class), toString(error_kind), error_message, toString(error_code), error_status, task_id), (occurred_at, event_id)) AS sample",
+		"FROM failures WHERE namespace = {ns:String} AND "+q.sql(),
+		"GROUP BY fingerprint) WHERE "+after, order, "LIMIT {limit:UInt32}"), args...)
+	if err != nil {
+		return list, fmt.Errorf("list errors: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var found []readmodel.ErrorGroup
+	for rows.Next() {
+		var g readmodel.ErrorGroup
+		var attempts, letters uint64
+		var status uint16
+		var class string
+		if err := rows.Scan(&g.Fingerprint, &attempts, &letters, &g.FirstSeen, &g.LastSeen, &g.Types, &g.Queues,
+			&class, &g.Sample.Kind, &g.Sample.Message, &g.Sample.Code, &status, &g.SampleTask); err != nil {
+			return list, fmt.Errorf("list errors: %w", err)
+		}
+		g.Count, g.DeadLetters = int64(attempts), int64(letters)
+		g.FirstSeen, g.LastSeen = g.FirstSeen.UTC(), g.LastSeen.UTC()
+		g.Sample.Class, g.Sample.HTTPStatus, g.Sample.Fingerprint = timeline.ErrorClass(class), int(status), g.Fingerprint
+		found = append(found, g)
+	}
+	if err := rows.Err(); err != nil {
+		return list, fmt.Errorf("list errors: %w", err)
+	}
+	return finish(page, found, func(g *readmodel.ErrorGroup) readmodel.Position {
+		return readmodel.Position{At: g.LastSeen, ID: g.Fingerprint}
+	}), nil
+}
+
+// maxUnanswered bounds how many unanswered retries are read at once: the oldest.
+const maxUnanswered = 1000
+
+// UnansweredRetries returns the dlq_retry_requested events of every namespace
+// that were ingested longer ago than olderThan and that nothing followed: no
+// event of the run they ask for, and no later run.
+func (s *Store) UnansweredRetries(ctx context.Context, olderThan time.Duration) ([]timeline.Event, error) {
+	ctx, cancel := s.reading(ctx, scanRead)
+	defer cancel()
+	rows, err := s.read.Query(ctx, lines(
+		"SELECT event_id, ingested_at, record, toString(namespace) FROM retry_requests AS r",
+		"WHERE ingested_at < fromUnixTimestamp64Nano({before:Int64}, 'UTC') AND (namespace, task_id, run) IN (",
+		"  SELECT namespace, task_id, "+sqlRun+" FROM (",
+		"    SELECT s.namespace AS namespace, s.task_id AS task_id, max(s.decide) AS decide FROM task_state AS s",
+		"    WHERE (s.namespace, s.task_id) IN (SELECT namespace, task_id FROM retry_requests)",
+		"    GROUP BY s.namespace, s.task_id)",
+		"  WHERE "+sqlRank+" = 20)",
+		"ORDER BY ingested_at, event_id LIMIT 1 BY event_id LIMIT {max:UInt32}"),
+		clickhouse.Named("before", nanos(now().Add(-olderThan))), clickhouse.Named("max", maxUnanswered))
+	if err != nil {
+		return nil, fmt.Errorf("read unanswered retries: %w", err)
+	}
+	events, err := collectEvents(rows)
+	if err != nil {
+		return nil, fmt.Errorf("read unanswered retries: %w", err)
+	}
+	return events, nil
+}

@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
+)
+
+// breakerExpiry is how long after it should have let a probe through an open
+// breaker is believed in: its process is gone.
+const breakerExpiry = 5 * time.Minute
+
+// Health tells how a namespace does, or one user's tasks in it: then queues and
+// breakers, which are everybody's, are left out. How far the readers lag behind
+// is not for the store to know: IngestLag is left zero.
+func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.Duration) (readmodel.Health, error) {
+	at := now()
+	h := readmodel.Health{
+		Window: timeline.Millis(window), GeneratedAt: at, Tasks: map[timeline.State]int64{},
+		Queues: []readmodel.QueueDepth{}, ActiveBreakers: []readmodel.ActiveBreaker{},
+	}
+	ctx, cancel := s.reading(ctx, scanRead)
+	defer cancel()
+	args := []any{clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("from", nanos(at.Add(-window)))}
+	user := "1"
+	if scope.UserID != "" {
+		user = "user_id = {scope_user:String}"
+		args = append(args, clickhouse.Named("scope_user", scope.UserID))
+	}
+	steps := []func() error{
+		func() error { return s.healthTasks(ctx, &h, user, args) },
+		func() error { return s.healthOutcomes(ctx, &h, user, args) },
+		func() error { return s.healthLetters(ctx, &h, user, args) },
+	}
+	if scope.UserID == "" {
+		steps = append(steps, func() error { return s.healthBreakers(ctx, &h, at, args[:1]) })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return readmodel.Health{}, fmt.Errorf("read health: %w", err)
+		}
+	}
+	if scope.UserID != "" {
+		h.Queues = []readmodel.QueueDepth{}
+	}
+	return h, nil
+}
+
+const sqlFrom = "fromUnixTimestamp64Nano({from:Int64}, 'UTC')"
+
+// healthTasks counts tasks by state.
+func (s *Store) healthTasks(ctx context.Context, h *readmodel.Health, user string, args []any) (err error) {
+	state := sqlState()
+	rows, err := s.read.Query(ctx, lines(
+		"SELECT queue, "+state+" AS state, count() AS n, min(created_at) AS oldest",
+		"FROM "+taskRows("1", "queue decide created_at", user),
+		"WHERE "+user+" AND (state NOT IN ('completed', 'failed', 'cancelled') OR "+sqlDecided+" >= "+sqlFrom+")",
+		"GROUP BY queue, state"), args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	queues := map[string]*readmodel.QueueDepth{}
+	for rows.Next() {
+		var queue, state string
+		var n uint64
+		var oldest time.Time
+		if err := rows.Scan(&queue, &state, &n, &oldest); err != nil {
+			return err
+		}
+		st := timeline.State(state)
+		h.Tasks[st] += int64(n)
+		if st.Terminal() || st == timeline.StateLost {
+			continue
+		}
+		q := queues[queue]
+		if q == nil {
+			q = &readmodel.QueueDepth{Queue: queue}
+			queues[queue] = q
+		}
+		h.QueueDepth += int64(n)
+		switch st {
+		case timeline.StatePending:
+			q.Pending += int64(n)
+			q.OldestPendingAt = oldest.UTC()
+		case timeline.StateInProgress:
+			q.InProgress += int64(n)
+		case timeline.StateRetrying:
+			q.Retrying += int64(n)
+		}
+	}
+	for _, q := range queues {
+		h.Queues = append(h.Queues, *q)
+	}
+	slices.SortFunc(h.Queues, func(a, b readmodel.QueueDepth) int { return compareText(a.Queue, b.Queue) })
+	return rows.Err()
+}
+
+// healthOutcomes reads rates and durations. An event that stands there twice
+// counts once.
+func (s *Store) healthOutcomes(ctx context.Context, h *readmodel.Health, user string, args []any) error {
+	var completed, failed, lost, attempts uint64
+	var average float64
+	var quantiles []float64
+	err := s.read.QueryRow(ctx, lines(
+		"SELECT uniqExactIf((task_id, run), type = 'task_completed'), uniqExactIf((task_id, run), type = 'task_failed'),",
+		"    uniqExactIf(task_id, type = 'task_lost'), countIf(attempt), ifNotFinite(avgIf(duration, attempt), 0),",
+		"    arrayMap(x -> ifNotFinite(toFloat64(x), 0), quantilesExactIf(0.5, 0.95, 0.99)(duration, attempt))",
+		"FROM (SELECT event_id, any(o.task_id) AS task_id, any(o.run) AS run, any(o.type) AS type, any(o.duration) AS duration,",
+		"    type IN ('attempt_success', 'attempt_failed') AS attempt",
+		"  FROM outcomes AS o WHERE namespace = {ns:String} AND occurred_at >= "+sqlFrom+" AND "+user,
+		"  GROUP BY event_id)"), args...).Scan(&completed, &failed, &lost, &attempts, &average, &quantiles)
+	if err != nil {
+		return err
+	}
+	h.Completed, h.Failed, h.Lost = int64(completed), int64(failed), int64(lost)
+	if total := completed + failed; total > 0 {
+		h.FailureRate = float64(failed) / float64(total)
+	}
+	h.Execution = readmodel.ExecutionTime{Count: int64(attempts), Average: timeline.Millis(average)}
+	if len(quantiles) == 3 {
+		h.Execution.P50, h.Execution.P95, h.Execution.P99 =
+			timeline.Millis(quantiles[0]), timeline.Millis(quantiles[1]), timeline.Millis(quantiles[2])
+	}
+	return nil
+}
+
+// sqlNothingCameOfIt holds for a task whose current run leaves an earlier dead
+// letter as it was: no attempt was made, or it was cancelled, or it has not begun.
+const sqlNothingCameOfIt = "(" + sqlRank + " IN (10, 170) OR (" + sqlRank + " = 140 AND " + sqlAttempts + " = 0))"
+
+// healthLetters counts the pending dead letters: those of the last run that has
+// one, which no run completed, nobody settled, and no run is trying to save.
+func (s *Store) healthLetters(ctx context.Context, h *readmodel.Health, user string, args []any) error {
+	var n uint64
+	var oldest time.Time
+	err := s.read.QueryRow(ctx, lines(
+		"SELECT count(), min(l.created_at) FROM (SELECT task_id, run, id, created_at, facts.5 AS user_id FROM "+letterRows+") AS l",
+		"INNER JOIN (SELECT task_id, dead_letter_run, completed_run, decide FROM "+
+			taskRows("1", "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
+		"ON l.task_id = t.task_id AND l.run = t.dead_letter_run",
+		"WHERE id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String}) AND "+user+" AND ("+sqlRun+" <= l.run OR "+sqlNothingCameOfIt+")"), args...).Scan(&n, &oldest)
+	if err != nil {
+		return err
+	}
+	if h.DeadLetters = int64(n); n > 0 {
+		h.OldestDeadLetterAt = oldest.UTC()
+	}
+	return nil
+}
+
+// healthBreakers lists the breakers that are not closed.
+func (s *Store) healthBreakers(ctx context.Context, h *readmodel.Health, at time.Time, args []any) (err error) {
+	rows, err := s.read.Query(ctx, lines(
+		"SELECT provider, source_id, l.1, l.2, l.3, l.4, l.5, l.6 FROM",
+		"(SELECT provider, source_id, argMaxMerge(b.last) AS l FROM breakers AS b WHERE namespace = {ns:String} GROUP BY provider, source_id)",
+		"WHERE l.1 != 'closed' ORDER BY l.6 DESC LIMIT 1000"), args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var b readmodel.ActiveBreaker
+		var state string
+		var calls, failures uint32
+		var until time.Time
+		if err := rows.Scan(&b.Provider, &b.SourceID, &state, &b.Why, &calls, &failures, &until, &b.Since); err != nil {
+			return err
+		}
+		b.State, b.Calls, b.Failures, b.Since = timeline.BreakerState(state), int(calls), int(failures), b.Since.UTC()
+		last := b.Since
+		if until.UnixNano() > 0 {
+			b.OpenUntil = until.UTC()
+			if b.OpenUntil.After(last) {
+				last = b.OpenUntil
+			}
+		}
+		if at.After(last.Add(breakerExpiry)) {
+			continue
+		}
+		h.ActiveBreakers = append(h.ActiveBreakers, b)
+	}
+	return rows.Err()
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
