@@ -1,0 +1,286 @@
+package alerting
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+const (
+	secretA = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	secretB = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQIDBAU="
+)
+
+// receiver is a webhook's other end.
+type receiver struct {
+	*httptest.Server
+	status  atomic.Int32
+	header  sync.Map
+	mu      sync.Mutex
+	got     []timeline.Alert
+	ids     map[string]int
+	invalid []error
+}
+
+func newReceiver(t testing.TB, secret string) *receiver {
+	t.Helper()
+	wh, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &receiver{ids: map[string]int{}}
+	r.status.Store(http.StatusNoContent)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err == nil {
+			err = wh.Verify(body, req.Header)
+		}
+		var b webhookBody
+		if err == nil {
+			err = json.Unmarshal(body, &b)
+		}
+		status := int(r.status.Load())
+		r.mu.Lock()
+		if err != nil {
+			r.invalid = append(r.invalid, err)
+		}
+		r.ids[req.Header.Get("webhook-id")]++
+		if status < 300 {
+			r.got = append(r.got, b.Data)
+		}
+		r.mu.Unlock()
+		r.header.Range(func(k, v any) bool { w.Header().Set(k.(string), v.(string)); return true })
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) alerts() []timeline.Alert {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]timeline.Alert(nil), r.got...)
+}
+
+func (r *receiver) calls() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, times := range r.ids {
+		n += times
+	}
+	return n
+}
+
+func (r *receiver) check(t *testing.T) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, err := range r.invalid {
+		t.Errorf("the receiver could not verify a call: %v", err)
+	}
+}
+
+func hook(name, url string) ChannelConfig {
+	return ChannelConfig{Name: name, Type: "webhook", URL: url, Secrets: []string{secretA}, AllowPrivate: true, Timeout: 2 * time.Second}
+}
+
+func TestEitherSecretVerifies(t *testing.T) {
+	for _, secret := range []string{secretA, secretB} {
+		r := newReceiver(t, secret)
+		c := hook("h", r.URL)
+		c.Secrets = []string{secretA, secretB}
+		a := start(t, Config{Channels: []ChannelConfig{c}}, nil)
+		write(t, a, dead("t1", 1, timeline.FailExhausted))
+		eventually(t, "delivered", func() bool { return len(r.alerts()) == 1 })
+		r.check(t)
+		if got := r.alerts()[0]; got.ID != timeline.TaskAlertID("default", "t1") {
+			t.Errorf("alert %+v", got)
+		}
+		if err := a.Test(t.Context(), "h"); err != nil {
+			t.Error(err)
+		}
+		if err := a.Test(t.Context(), "nobody"); err == nil {
+			t.Error("a channel that is not there was tested")
+		}
+		r.check(t)
+	}
+}
+
+func TestWebhookBody(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	a := timeline.Alert{ID: timeline.TaskAlertID("default", "t1"), Rule: ruleTaskFailed, Severity: timeline.AlertHigh, State: timeline.AlertFiring,
+		Title: "payment t1 failed: exhausted", Namespace: "default", TaskID: "t1", StartsAt: at, UpdatedAt: at, Runs: 1, Run: 1}
+	var body []byte
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { body, _ = io.ReadAll(req.Body) }))
+	defer srv.Close()
+	w, err := newWebhook(hook("h", srv.URL).withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	if err := w.Notify(t.Context(), newNotification(&a, at)); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"type":"alert.firing","timestamp":"2026-03-04T05:06:07Z","data":{"id":"%s","rule":"task_failed","severity":"high",` +
+		`"state":"firing","title":"payment t1 failed: exhausted","namespace":"default","task_id":"t1","run":1,` +
+		`"starts_at":"2026-03-04T05:06:07Z","updated_at":"2026-03-04T05:06:07Z","runs":1}}`
+	if got := string(body); got != fmt.Sprintf(want, a.ID) {
+		t.Errorf("got  %s\nwant %s", got, fmt.Sprintf(want, a.ID))
+	}
+}
+
+func TestWhatAnAnswerMeans(t *testing.T) {
+	for status, want := range map[int]outcome{
+		200: delivered, 204: delivered, 301: refused, 302: refused, 307: refused, 400: refused, 401: refused, 404: refused, 413: refused,
+		408: retry, 410: gone, 425: retry, 429: retry, 500: retry, 502: retry, 503: retry, 599: retry, 100: refused,
+	} {
+		if got := outcomeOf(status); got != want {
+			t.Errorf("%d: %d, want %d", status, got, want)
+		}
+	}
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for header, want := range map[string]time.Duration{
+		"": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "-1": 0, "soon": 0, "99999999999999999999": 0, "86400": time.Hour,
+		now.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0,
+		now.Add(48 * time.Hour).Format(http.TimeFormat): time.Hour,
+	} {
+		if got := retryAfter(header, now); got != want {
+			t.Errorf("Retry-After %q: %v, want %v", header, got, want)
+		}
+	}
+}
+
+func TestAReceiverInTrouble(t *testing.T) {
+	notify := func(t *testing.T, h http.HandlerFunc, timeout time.Duration) error {
+		srv := httptest.NewServer(h)
+		t.Cleanup(srv.Close)
+		c := hook("h", srv.URL+"/secret-path")
+		c.Timeout = timeout
+		w, err := newWebhook(c.withDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(w.close)
+		err = w.Notify(t.Context(), Notification{ID: timeline.DeriveID("n")})
+		if err == nil {
+			t.Fatal("taken as delivered")
+		}
+		if strings.Contains(err.Error(), "secret-path") {
+			t.Errorf("the error tells the URL: %v", err)
+		}
+		return err
+	}
+	t.Run("redirects", func(t *testing.T) {
+		err := notify(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/secret-path" {
+				t.Error("the redirect was followed")
+			}
+			http.Redirect(w, r, "/elsewhere", http.StatusMovedPermanently)
+		}, time.Second)
+		if d := asDelivery(err); !d.Permanent || d.Status != 301 {
+			t.Errorf("%+v", d)
+		}
+	})
+	t.Run("asks for time", func(t *testing.T) {
+		err := notify(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "33")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, time.Second)
+		if d := asDelivery(err); d.Permanent || d.After != 33*time.Second {
+			t.Errorf("%+v", d)
+		}
+	})
+	t.Run("hangs", func(t *testing.T) {
+		release := make(chan struct{})
+		t.Cleanup(func() { close(release) })
+		began := time.Now()
+		err := notify(t, func(http.ResponseWriter, *http.Request) { <-release }, 100*time.Millisecond)
+		if d := asDelivery(err); d.Permanent || time.Since(began) > 5*time.Second {
+			t.Errorf("%+v after %v", d, time.Since(began))
+		}
+		release <- struct{}{}
+	})
+	t.Run("answers without end", func(t *testing.T) {
+		var sent atomic.Int64
+		err := notify(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			for part := bytes.Repeat([]byte("x"), 64<<10); sent.Load() < 1<<30; sent.Add(int64(len(part))) {
+				if _, err := w.Write(part); err != nil {
+					return
+				}
+			}
+		}, 5*time.Second)
+		if d := asDelivery(err); d.Status != 500 || len(err.Error()) > 1_000 || sent.Load() > 64<<20 {
+			t.Errorf("%d bytes of an endless answer, error of %d", sent.Load(), len(err.Error()))
+		}
+	})
+}
+
+func TestGuard(t *testing.T) {
+	for ip, want := range map[string]bool{
+		"8.8.8.8": true, "2606:4700::1111": true, "1.1.1.1": true,
+		"127.0.0.1": false, "127.9.9.9": false, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false,
+		"100.100.100.200": false, "0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false, "198.18.0.1": false, "240.0.0.1": false,
+		"::1": false, "::": false, "fe80::1": false, "fc00::1": false, "fd00:ec2::254": false, "::ffff:127.0.0.1": false, "::ffff:8.8.8.8": true,
+		"::127.0.0.1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "ff02::1": false, "fec0::1": false, "2001::1": false,
+	} {
+		if got := public(netip.MustParseAddr(ip)); got != want {
+			t.Errorf("%s: %v", ip, got)
+		}
+		address := netip.AddrPortFrom(netip.MustParseAddr(ip), 443).String()
+		if err := guard("tcp", address, nil); (err == nil) != want {
+			t.Errorf("guard of %s: %v", address, err)
+		}
+	}
+	for _, odd := range [][2]string{{"udp", "8.8.8.8:53"}, {"tcp", "8.8.8.8"}, {"tcp", "name:80"}, {"tcp", "[fe80::1%eth0]:80"}, {"unix", "/run/x"}} {
+		if err := guard(odd[0], odd[1], nil); !errors.Is(err, errForbiddenAddress) {
+			t.Errorf("%v: %v", odd, err)
+		}
+	}
+}
+
+func TestAURLThatLeadsInsideIsNotCalled(t *testing.T) {
+	called := false
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+	defer srv.Close()
+	port := srv.URL[strings.LastIndex(srv.URL, ":"):]
+	for _, url := range []string{srv.URL, "http://localhost" + port, "http://[::ffff:127.0.0.1]" + port, "http://2130706433" + port} {
+		c := hook("h", url)
+		c.AllowPrivate = false
+		w, err := newWebhook(c.withDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if err := w.Notify(ctx, Notification{}); err == nil || called {
+			t.Errorf("%s: %v, called: %v", url, err, called)
+		}
+		cancel()
+		w.close()
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	f.Add("120")
+	f.Add("Wed, 04 Mar 2026 05:06:07 GMT")
+	f.Fuzz(func(t *testing.T, s string) {
+		if d := retryAfter(s, time.Now()); d < 0 || d > longestRetryAfter {
+			t.Errorf("%q: %v", s, d)
+		}
+	})
+}
