@@ -1,12 +1,13 @@
 package store
 
 import (
+	"context"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-)
 
-var named = clickhouse.Named
+	"github.com/tasktrail/tasktrail/timeline"
+)
 
 // CountRows counts the stored rows of the tables, without dropping copies.
 func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
@@ -14,10 +15,28 @@ func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
 	out := map[string]uint64{}
 	for _, table := range []string{"events", "task_state", "outcomes", "dead_letters", "dead_letter_ids", "failures", "breakers", "retry_requests"} {
 		var n uint64
-		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", named("table", table)).Scan(&n); err != nil {
+		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", clickhouse.Named("table", table)).Scan(&n); err != nil {
 			tb.Fatal(err)
 		}
 		out[table] = n
 	}
 	return out
+}
+
+// Drop drops the database.
+func (s *Store) Drop(tb testing.TB) {
+	opt, err := parseDSN(s.cfg.DSN)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := s.write.Exec(context.WithoutCancel(tb.Context()), "DROP DATABASE {name:Identifier} SYNC", clickhouse.Named("name", opt.Auth.Database)); err != nil {
+		tb.Error(err)
+	}
+}
+
+// RanksRise reports whether two types are stored in their order.
+func RanksRise(a, b uint8) bool {
+	types := timeline.Types()
+	x, y := types[int(a)%len(types)], types[int(b)%len(types)]
+	return rankOf(x) != 0 && (x.Rank() < y.Rank()) == (rankOf(x) < rankOf(y))
 }

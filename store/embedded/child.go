@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"syscall"
 )
 
 // childEnv carries the configuration of a child process. It holds no secret: the
@@ -55,6 +56,10 @@ func RunChild(ctx context.Context, logger *slog.Logger) error {
 	_ = file.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Without this a read could not be ended by Close.
+	if err := syscall.SetNonblock(childParent, true); err != nil {
+		return fmt.Errorf("embedded ClickHouse: inherited pipe: %w", err)
+	}
 	parent := os.NewFile(childParent, "parent")
 	orphaned := make(chan struct{})
 	go func() {

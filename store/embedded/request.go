@@ -64,8 +64,18 @@ func parseRequest(r *http.Request, readonly bool, maxBody int64) (*request, erro
 	if err != nil {
 		return nil, err
 	}
-	return req, req.takeStatement(q.Get("query"), body)
+	if err := req.takeStatement(q.Get("query"), body); err != nil {
+		return nil, err
+	}
+	if req.state.readonly && !slices.Contains(readingVerbs, req.st.verb) {
+		return nil, exceptionf(164, "READONLY", "Cannot execute %.20q in readonly mode", req.st.verb)
+	}
+	return req, nil
 }
+
+// readingVerbs begin the statements of a reader. The engine holds the rest of the
+// line, but for SYSTEM, which it lets a reader say.
+var readingVerbs = []string{"SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 
 func (req *request) takeParams(q url.Values) error {
 	names := make([]string, 0, len(q))

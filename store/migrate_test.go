@@ -1,0 +1,69 @@
+package store_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/quick"
+
+	"github.com/tasktrail/tasktrail/store"
+	"github.com/tasktrail/tasktrail/store/storetest"
+)
+
+func TestMigrateTwiceAndAtOnce(t *testing.T) {
+	writer, _ := storetest.DSN(t)
+	// A database that does not exist is created.
+	writer += "_new"
+	stores := make([]*store.Store, 3)
+	for i := range stores {
+		s, err := store.Open(t.Context(), store.Config{DSN: writer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		stores[i] = s
+	}
+	t.Cleanup(func() { stores[0].Drop(t) })
+	var wg sync.WaitGroup
+	errs := make([]error, len(stores))
+	for i, s := range stores {
+		wg.Go(func() { errs[i] = s.Migrate(t.Context()) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stores[0].Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := everyLife(t)
+	write(t, stores[1], flatten(want)...)
+	checkFolds(t, stores[2], want)
+}
+
+func TestBadSettingsAreNamed(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"":                                    "scheme",
+		"clickhouse://u:secret@h:9000/db":     "http or https",
+		"http://":                             "no host",
+		"http://u:secret@h/db?dial_timeout=x": "parameters",
+		"ht tp://u:secret@h":                  "not a URL",
+	} {
+		_, err := store.Open(t.Context(), store.Config{DSN: dsn})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, want %q and no password", dsn, err, want)
+		}
+	}
+	_, err := store.Open(t.Context(), store.Config{DSN: "x", Readers: -1, ReadTimeout: -1})
+	if err == nil || strings.Count(err.Error(), "\n") < 3 {
+		t.Errorf("want every fault at once: %v", err)
+	}
+}
+
+func TestRanksRiseAsTheVocabularyDoes(t *testing.T) {
+	if err := quick.Check(store.RanksRise, nil); err != nil {
+		t.Error(err)
+	}
+}
