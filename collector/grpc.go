@@ -161,7 +161,8 @@ func (c *Collector) receiveExport(stream grpc.ServerStream, handle func(context.
 	return handle(ctx, p, buf)
 }
 
-// receive reads the message. The read of a sender that takes too long ends with
+// receive reads the message. Where that fails, gRPC has already answered with a
+// status of its own, and the error is for the counters. The read of a sender that takes too long ends with
 // its stream, which is when the answer has been sent.
 func (c *Collector) receive(stream grpc.ServerStream, request *rawRequest) error {
 	read := make(chan error, 1)

@@ -64,7 +64,7 @@ func newWatch(c *Collector) *watch {
 func (w *watch) run(ctx context.Context) {
 	var b spool.Batch
 	var rec wire.Record
-	tick := w.c.deps.Now()
+	tick := w.started
 	for ctx.Err() == nil {
 		wait, cancel := context.WithTimeout(ctx, w.c.cfg.LostCheckEvery)
 		at := w.position()
