@@ -40,6 +40,7 @@ type Breaker struct {
 	last     StateChange
 
 	queue      []StateChange
+	untold     uint64 // changes that gave way in the queue
 	delivering bool
 }
 
@@ -211,6 +212,7 @@ func (b *Breaker) change(at time.Duration, to state, n counts, why string, until
 	if b.onChange != nil {
 		if len(b.queue) == maxQueuedChanges {
 			b.queue = append(b.queue[:0], b.queue[1:]...)
+			b.untold++
 		}
 		b.queue = append(b.queue, c)
 	}

@@ -59,6 +59,9 @@ type Snapshot struct {
 	// Openings counts how often it opened since it was last closed.
 	Openings   int    `json:"openings,omitempty"`
 	Generation uint64 `json:"generation"`
+	// Untold counts the changes that the listener was not told of, because it was
+	// busy with an earlier one for too long.
+	Untold uint64 `json:"untold_changes,omitempty"`
 }
 
 // Snapshot returns the breaker at now; a probe that is overdue is given up first.
@@ -74,7 +77,7 @@ func (b *Breaker) Snapshot(now time.Time) Snapshot {
 	s := Snapshot{
 		Key: b.key, State: b.cur.name(), Why: b.last.Why, ChangedAt: b.last.At, Openings: b.openings, Generation: b.gen,
 		Calls: b.last.Calls, Failures: b.last.Failures, SlowCalls: b.last.SlowCalls, Consecutive: b.last.Consecutive,
-		OpenUntil: b.last.OpenUntil,
+		OpenUntil: b.last.OpenUntil, Untold: b.untold,
 	}
 	if c, ok := b.cur.(*closed); ok {
 		n := c.window.counts(at)

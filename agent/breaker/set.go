@@ -3,10 +3,9 @@ package breaker
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/tasktrail/tasktrail/internal/readmap"
 )
 
 // SetConfig are the settings of a set of breakers. Its zero value works.
@@ -44,16 +43,8 @@ func (c SetConfig) Validate() error {
 
 // Set is a bounded map of breakers. It is safe for concurrent use.
 type Set struct {
-	cfg SetConfig
-	// known is what Get looks at first, without a lock; it is replaced as a whole
-	// and may lack breakers that were made since, but never holds an evicted one.
-	known atomic.Pointer[map[Key]*Breaker]
-
-	mu        sync.Mutex
-	all       map[Key]*Breaker
-	misses    int // lookups since known was replaced that found it behind
-	unguarded atomic.Uint64
-	evicted   atomic.Uint64
+	cfg      SetConfig
+	breakers *readmap.Map[Key, *Breaker]
 }
 
 // NewSet returns an empty set, or an error that names every fault of cfg.
@@ -68,9 +59,7 @@ func NewSet(cfg SetConfig) (*Set, error) {
 		own[name] = c.WithDefaults()
 	}
 	cfg.PerProvider = own
-	s := &Set{cfg: cfg, all: map[Key]*Breaker{}}
-	s.publish()
-	return s, nil
+	return &Set{cfg: cfg, breakers: readmap.New[Key, *Breaker](cfg.Max)}, nil
 }
 
 // Get returns the breaker of a provider, made on first use, and nil (which lets
@@ -83,61 +72,24 @@ func (s *Set) Get(namespace, provider string, now time.Time) *Breaker {
 		return nil
 	}
 	key := Key{namespace, provider}
-	if b, ok := (*s.known.Load())[key]; ok {
+	if b, ok := s.breakers.Get(key); ok {
 		return b
 	}
-	cfg, own := s.cfg.PerProvider[provider]
+	return s.add(key, now)
+}
+
+func (s *Set) add(key Key, now time.Time) *Breaker {
+	cfg, own := s.cfg.PerProvider[key.Provider]
 	if !own {
 		cfg = s.cfg.Config
 	}
 	if cfg.Disabled {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, ok := s.all[key]
-	if !ok {
-		if len(s.all) >= s.cfg.Max && !s.evict(now) {
-			s.unguarded.Add(1)
-			return nil
-		}
-		b = newBreaker(key, cfg, now, s.cfg.OnChange)
-		s.all[key] = b
-	}
-	// A copy costs as much as the set is large, so that it is made only once the
-	// lookups it saves are worth it.
-	if s.misses++; s.misses >= len(s.all)/8 {
-		s.publish()
-	}
+	b, _ := s.breakers.Add(key,
+		func() *Breaker { return newBreaker(key, cfg, now, s.cfg.OnChange) },
+		func(b *Breaker) bool { return b.idle(now) })
 	return b
-}
-
-// evict removes idle closed breakers, up to an eighth of the set at once since
-// every eviction costs a copy, and reports whether any was found.
-func (s *Set) evict(now time.Time) bool {
-	want := max(s.cfg.Max/8, 1)
-	found := 0
-	for key, b := range s.all { // Go's random order makes the choice fair
-		if !b.idle(now) {
-			continue
-		}
-		delete(s.all, key)
-		if found++; found == want {
-			break
-		}
-	}
-	if found == 0 {
-		return false
-	}
-	s.evicted.Add(uint64(found))
-	s.publish()
-	return true
-}
-
-func (s *Set) publish() {
-	known := maps.Clone(s.all)
-	s.known.Store(&known)
-	s.misses = 0
 }
 
 // idle reports whether the breaker is closed and no call was counted for the
@@ -148,18 +100,10 @@ func (b *Breaker) idle(now time.Time) bool {
 }
 
 // All returns the breakers there are, in no order.
-func (s *Set) All() []*Breaker {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]*Breaker, 0, len(s.all))
-	for _, b := range s.all {
-		all = append(all, b)
-	}
-	return all
-}
+func (s *Set) All() []*Breaker { return s.breakers.Values() }
 
 // Unguarded returns how many calls of Get found the set full.
-func (s *Set) Unguarded() uint64 { return s.unguarded.Load() }
+func (s *Set) Unguarded() uint64 { return s.breakers.Refused() }
 
 // Evicted returns how many breakers made room for others.
-func (s *Set) Evicted() uint64 { return s.evicted.Load() }
+func (s *Set) Evicted() uint64 { return s.breakers.Evicted() }

@@ -1,9 +1,10 @@
 package retry
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tasktrail/tasktrail/internal/readmap"
 )
 
 // MaxPause bounds how long a provider is paused, however long it asked for.
@@ -82,11 +83,7 @@ func (p *Provider) idle(now time.Time) bool {
 // is safe for concurrent use.
 type Providers struct {
 	cfg   BudgetConfig
-	limit int
-
-	mu        sync.RWMutex
-	byKey     map[providerKey]*Provider
-	unguarded atomic.Uint64
+	byKey *readmap.Map[providerKey, *Provider]
 }
 
 type providerKey struct{ namespace, provider string }
@@ -97,52 +94,30 @@ func NewProviders(cfg BudgetConfig, limit int) *Providers {
 	if limit <= 0 {
 		limit = 4096
 	}
-	return &Providers{cfg: cfg.WithDefaults(), limit: limit, byKey: map[providerKey]*Provider{}}
+	return &Providers{cfg: cfg.WithDefaults(), byKey: readmap.New[providerKey, *Provider](limit)}
 }
 
 // Get returns the provider, made on first use, and nil where provider is empty
 // or the map is full of providers that are paused or have spent of their budget.
+// Ask for each attempt rather than keeping the result: what was idle may have
+// been forgotten meanwhile. Finding one that is not new takes no lock.
 func (p *Providers) Get(namespace, provider string, now time.Time) *Provider {
 	if provider == "" {
 		return nil
 	}
 	key := providerKey{namespace, provider}
-	p.mu.RLock()
-	found := p.byKey[key]
-	p.mu.RUnlock()
-	if found != nil {
+	if found, ok := p.byKey.Get(key); ok {
 		return found
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if found := p.byKey[key]; found != nil {
-		return found
-	}
-	if len(p.byKey) >= p.limit && !p.evict(now) {
-		p.unguarded.Add(1)
-		return nil
-	}
-	found = &Provider{budget: NewBudget(p.cfg, now)}
-	p.byKey[key] = found
+	return p.add(key, now)
+}
+
+func (p *Providers) add(key providerKey, now time.Time) *Provider {
+	found, _ := p.byKey.Add(key,
+		func() *Provider { return &Provider{budget: NewBudget(p.cfg, now)} },
+		func(p *Provider) bool { return p.idle(now) })
 	return found
 }
 
-// evict forgets idle providers, an eighth of the map at most so that a search
-// pays for several newcomers, and reports whether there was one.
-func (p *Providers) evict(now time.Time) bool {
-	left := max(p.limit/8, 1)
-	before := len(p.byKey)
-	for key, one := range p.byKey {
-		if !one.idle(now) {
-			continue
-		}
-		delete(p.byKey, key)
-		if left--; left == 0 {
-			break
-		}
-	}
-	return len(p.byKey) < before
-}
-
 // Unguarded returns how many calls of Get found the map full.
-func (p *Providers) Unguarded() uint64 { return p.unguarded.Load() }
+func (p *Providers) Unguarded() uint64 { return p.byKey.Refused() }
