@@ -80,12 +80,14 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		change func(*embedded.ProcessConfig)
 		want   string
 	}{
-		"no directory":    {func(c *embedded.ProcessConfig) { c.DataDir = "" }, "DataDir"},
-		"no command":      {func(c *embedded.ProcessConfig) { c.Command = nil }, "Command"},
-		"bad address":     {func(c *embedded.ProcessConfig) { c.Addr = "nonsense" }, "host:port"},
-		"taken address":   {func(c *embedded.ProcessConfig) { c.Addr = taken }, "TASKTRAIL_CLICKHOUSE_ADDR"},
-		"memory":          {func(c *embedded.ProcessConfig) { c.MaxMemory = 1; c.MaxConcurrent = -1 }, "MaxConcurrent"},
-		"dead command":    {func(c *embedded.ProcessConfig) { c.Command = []string{"/bin/sh", "-c", "echo out of order >&2; exit 3"} }, "out of order"},
+		"no directory":  {func(c *embedded.ProcessConfig) { c.DataDir = "" }, "DataDir"},
+		"no command":    {func(c *embedded.ProcessConfig) { c.Command = nil }, "Command"},
+		"bad address":   {func(c *embedded.ProcessConfig) { c.Addr = "nonsense" }, "host:port"},
+		"taken address": {func(c *embedded.ProcessConfig) { c.Addr = taken }, "TASKTRAIL_CLICKHOUSE_ADDR"},
+		"memory":        {func(c *embedded.ProcessConfig) { c.MaxMemory = 1; c.MaxConcurrent = -1 }, "MaxConcurrent"},
+		"dead command": {func(c *embedded.ProcessConfig) {
+			c.Command = []string{"/bin/sh", "-c", "echo out of order >&2; exit 3"}
+		}, "out of order"},
 		"missing command": {func(c *embedded.ProcessConfig) { c.Command = []string{"/nonexistent"} }, "/nonexistent"},
 		"broken library":  {func(c *embedded.ProcessConfig) { c.LibPath = "/etc/hostname" }, "/etc/hostname"},
 	} {
