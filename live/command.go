@@ -130,18 +130,30 @@ func (l *Live) open(place string, s sealed) (timeline.Command, error) {
 
 // addRetries puts retries on their streams and wakes the agents of their queues.
 func (l *Live) addRetries(ctx context.Context, commands []timeline.Command) error {
-	for part := range chunks(commands, 200) {
-		if err := l.addRetryPart(ctx, part); err != nil {
+	for len(commands) > 0 {
+		n := exchange(commands)
+		if err := l.addRetryPart(ctx, commands[:n]); err != nil {
 			return err
 		}
+		commands = commands[n:]
 	}
 	return nil
 }
 
-func (l *Live) addRetryPart(ctx context.Context, commands []timeline.Command) error {
-	if len(commands) == 0 {
-		return nil
+// exchange is how many of the commands, at least one, go to Redis together: few
+// enough that their payloads pass within a Timeout.
+func exchange(commands []timeline.Command) int {
+	bytes := 0
+	for i := range commands {
+		bytes += len(commands[i].Input) + len(commands[i].Sealed) + len(commands[i].InputPatch)
+		if i > 0 && (bytes > 2<<20 || i == 200) {
+			return i
+		}
 	}
+	return len(commands)
+}
+
+func (l *Live) addRetryPart(ctx context.Context, commands []timeline.Command) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
 	wake := map[string]struct{}{}
@@ -305,18 +317,25 @@ func (l *Live) ackCancels(ctx context.Context, ended []answer) error {
 	return nil
 }
 
-// Redeliver offers retries again that the store shows as asked for and not
-// answered: those that Redis lost or had no room for. One that waits in its
-// stream, or was answered in the meantime, is left alone. Events of other types
-// are passed over.
+// Redeliver offers again what the store shows as asked for and not answered: the
+// retries and cancels that Redis lost or had no room for. What waits there, or
+// was answered in the meantime, is left alone. Events of other types are passed
+// over.
 func (l *Live) Redeliver(ctx context.Context, unanswered []timeline.Event) error {
-	var commands []timeline.Command
+	var retries, cancels []timeline.Command
 	for i := range unanswered {
-		if e := &unanswered[i]; e.Type == timeline.DLQRetryRequested && e.Task.ID != "" && e.Run > 0 {
-			commands = append(commands, retryCommand(e))
+		e := &unanswered[i]
+		if e.Task.ID == "" || e.Run <= 0 {
+			continue
+		}
+		switch e.Type {
+		case timeline.DLQRetryRequested:
+			retries = append(retries, retryCommand(e))
+		case timeline.CancelRequested:
+			cancels = append(cancels, cancelCommand(e))
 		}
 	}
-	if err := l.addRetries(ctx, commands); err != nil {
+	if err := errors.Join(l.addRetries(ctx, retries), l.addCancels(ctx, cancels)); err != nil {
 		return fmt.Errorf("redeliver: %w", err)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 )
 
 func quick(url string) Config {
-	return Config{URL: url, RedeliverAfter: 200 * time.Millisecond, PollEvery: 100 * time.Millisecond, Timeout: 500 * time.Millisecond}
+	return Config{URL: url, RedeliverAfter: 200 * time.Millisecond, PollEvery: 100 * time.Millisecond, Timeout: 5 * time.Second}
 }
 
 func TestACommandIsOfferedUntilItIsAnswered(t *testing.T) {
@@ -185,12 +185,14 @@ func TestCommandsOutliveRedis(t *testing.T) {
 		t.Errorf("command %+v", got)
 	}
 	for range 2 { // a second time is no second command
-		if err := l.Redeliver(t.Context(), []timeline.Event{retryRequest("t1", 2), event(timeline.TaskFailed, "t9", 2, 0)}); err != nil {
+		if err := l.Redeliver(t.Context(), []timeline.Event{
+			retryRequest("t1", 2), event(timeline.CancelRequested, "t5", 1, 0), event(timeline.TaskFailed, "t9", 2, 0),
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	seen := map[string]bool{}
-	for !seen["t1"] {
+	for !seen["t1"] || !seen["t5"] {
 		seen[receive(t, c).Task.ID] = true
 	}
 	if seen["t9"] {
@@ -310,4 +312,44 @@ func TestTheFirstClaimWins(t *testing.T) {
 			t.Errorf("%d winners", n)
 		}
 	})
+}
+
+func TestExchangesAreBounded(t *testing.T) {
+	big := make([]timeline.Command, 30)
+	for i := range big {
+		big[i].Input = make(timeline.Payload, 256<<10)
+	}
+	small := make([]timeline.Command, 1_000)
+	huge := []timeline.Command{{Sealed: make([]byte, 8<<20)}, {}}
+	for _, c := range []struct {
+		commands []timeline.Command
+		want     int
+	}{{big, 8}, {small, 200}, {huge, 1}, {small[:3], 3}} {
+		if got := exchange(c.commands); got != c.want {
+			t.Errorf("%d of %d, want %d", got, len(c.commands), c.want)
+		}
+	}
+}
+
+func TestARedisWithoutMemoryLosesNoCommand(t *testing.T) {
+	r := livetest.Start(t)
+	l := start(t, quick(r.URL()))
+	full := func(limit string) {
+		if err := r.Client().ConfigSet(t.Context(), "maxmemory", limit).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full("100kb")
+	sink := l.CommandSink()
+	if err := sink.Write(t.Context(), batch(time.Now(), retryRequest("t1", 2))); err == nil {
+		t.Fatal("a command that Redis did not take counts as written")
+	}
+	if !l.Ready() {
+		t.Error("a full Redis still publishes")
+	}
+	full("0")
+	write(t, sink, retryRequest("t1", 2))
+	if got := receive(t, l.Commands(t.Context(), "a", "", []string{"payments"})); got.Task.ID != "t1" {
+		t.Errorf("command %+v", got)
+	}
 }

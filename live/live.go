@@ -168,16 +168,13 @@ func (l *Live) restore(ctx context.Context) {
 // seen notes what an exchange with Redis says of its health and wraps a failure
 // to reach it in ErrUnavailable. An answer, even an error, means it is there.
 func (l *Live) seen(err error) error {
-	if err == nil || errors.Is(err, redis.Nil) {
+	if err == nil || errors.Is(err, redis.Nil) || answered(err) {
 		if !l.ready.Swap(true) {
 			l.cfg.Logger.Info("redis is available")
 		}
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
-		return err
-	}
-	if answered(err) {
 		return err
 	}
 	text := err.Error()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,9 +25,11 @@ func TestMain(m *testing.M) {
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// onEach runs a test against a real Redis and against the embedded broker.
+// onEach runs a test against a real Redis, alone and in cluster mode, and against
+// the embedded broker.
 func onEach(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("redis", func(t *testing.T) { test(t, livetest.Start(t).URL()) })
+	t.Run("cluster", func(t *testing.T) { test(t, livetest.StartCluster(t).URL()) })
 	t.Run("embedded", func(t *testing.T) { test(t, startEmbedded(t).URL()) })
 }
 
@@ -138,7 +141,7 @@ func write(t testing.TB, s interface {
 
 func clientOf(t testing.TB, url string) *redis.Client {
 	t.Helper()
-	o, err := redis.ParseURL(url)
+	o, err := redis.ParseURL(strings.TrimSuffix(url, "?cluster=true"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,6 @@ const pipelineLength = 2_000
 type Publisher struct {
 	live   *Live
 	rec    wire.Record
-	ids    timeline.IDGenerator
 	now    time.Time
 	queued []outgoing
 	bytes  int

@@ -9,8 +9,8 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -27,7 +27,10 @@ const Password = "livetest"
 type Redis struct {
 	tb   testing.TB
 	addr string
+	dir  string
 	args []string
+	// cluster: it runs in cluster mode.
+	cluster bool
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -42,7 +45,7 @@ func Start(tb testing.TB, args ...string) *Redis {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		tb.Fatal("redis-server is not in PATH; install it: apt-get install redis-server")
 	}
-	r := &Redis{tb: tb, args: args}
+	r := &Redis{tb: tb, dir: tb.TempDir(), args: args}
 	// The port is free when it is chosen; another process may take it before the
 	// server does, then the next is tried.
 	for try := range 5 {
@@ -66,11 +69,42 @@ func Start(tb testing.TB, args ...string) *Redis {
 	return r
 }
 
+// StartCluster runs a redis-server in cluster mode that holds every slot: one
+// node, and all the rules of a cluster about which keys go together. Its URL
+// says so.
+func StartCluster(tb testing.TB) *Redis {
+	tb.Helper()
+	r := Start(tb, "--cluster-enabled", "yes")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := r.client.ClusterAddSlotsRange(ctx, 0, 16383).Err(); err != nil {
+		tb.Fatalf("give the cluster its slots: %v", err)
+	}
+	for {
+		info, err := r.client.ClusterInfo(ctx).Result()
+		if err != nil {
+			tb.Fatalf("wait for the cluster: %v", err)
+		}
+		if strings.Contains(info, "cluster_state:ok") {
+			break
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	r.cluster = true
+	return r
+}
+
 // Addr is host:port, the same over restarts.
 func (r *Redis) Addr() string { return r.addr }
 
-// URL is the URL with the password.
-func (r *Redis) URL() string { return "redis://:" + Password + "@" + r.addr }
+// URL is the URL with the password, as package live takes it.
+func (r *Redis) URL() string {
+	u := "redis://:" + Password + "@" + r.addr
+	if r.cluster {
+		u += "?cluster=true"
+	}
+	return u
+}
 
 // Client is a client for looking inside.
 func (r *Redis) Client() *redis.Client { return r.client }
@@ -83,7 +117,7 @@ func (r *Redis) start() error {
 		return err
 	}
 	args := append([]string{"--port", port, "--bind", host, "--save", "", "--appendonly", "no", "--requirepass", Password,
-		"--dir", os.TempDir()}, r.args...)
+		"--dir", r.dir}, r.args...)
 	r.output = &bytes.Buffer{}
 	r.cmd = exec.Command("redis-server", args...)
 	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
