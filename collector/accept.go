@@ -52,8 +52,9 @@ func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byt
 	if err != nil {
 		return report, fmt.Errorf("read request: %w", err)
 	}
-	if how.whole && report.Rejected > 0 {
-		return report, fmt.Errorf("events: %s", report.Message())
+	if how.whole && len(report.Reasons) > 0 {
+		r := report.Reasons[0]
+		return report, &timeline.FieldError{Field: r.Field, Want: r.Want}
 	}
 	if report.Accepted > 0 {
 		if err := c.append(ctx, log, env, &report, how); err != nil {
@@ -62,6 +63,7 @@ func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byt
 		c.metrics.accepted.WithLabelValues(how.transport).Add(float64(report.Accepted))
 	}
 	if report.Rejected > 0 {
+		c.watch.emit(refusedTombstones(log.ID(), env, request, report.Clean)...)
 		c.refused.Add(uint64(report.Rejected))
 		c.metrics.refused.WithLabelValues(how.transport, refusedInvalid).Add(float64(report.Rejected))
 	}
@@ -106,8 +108,9 @@ const serviceName = "tasktrail-collector"
 
 // WriteEvents writes events of this process into the log like any sender's, and
 // returns after they are on the disk. Events without a namespace get the given
-// one, those without an id a new one. An event that breaks a limit is an error,
-// and nothing of its request (a mebibyte of events at most) is written.
+// one, those without an id a new one. An event that breaks a limit is an error
+// that wraps a *timeline.FieldError, and nothing of its request (a mebibyte of
+// events at most) is written.
 func (c *Collector) WriteEvents(ctx context.Context, namespace string, events []timeline.Event) error {
 	return c.writeEvents(ctx, namespace, events, false)
 }

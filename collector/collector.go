@@ -164,8 +164,13 @@ func (c *Collector) openFollower(log *spool.Log, spec SinkSpec) (*follower, erro
 	if f.aside, err = openAside(filepath.Join(c.cfg.Dir, "setaside", name), c.cfg.SetAsideMaxBytes); err != nil {
 		return nil, err
 	}
-	if f.tally, err = openTally(filepath.Join(c.cfg.Dir, "state", name+".counts"), f.cursor.Position()); err != nil {
+	counts := filepath.Join(c.cfg.Dir, "state", name+".counts")
+	_, missing := os.Stat(counts)
+	if f.tally, err = openTally(counts, f.cursor.Position()); err != nil {
 		return nil, err
+	}
+	if missing != nil {
+		return f, f.beginCounts()
 	}
 	return f, nil
 }

@@ -96,6 +96,23 @@ func (f *follower) step(ctx, wait context.Context) error {
 	return f.deliver(ctx, wait)
 }
 
+// beginCounts counts as skipped what a new sink will never see: records that had
+// left the log before it came.
+func (f *follower) beginCounts() error {
+	var left uint64
+	for at := f.cursor.Position(); ; at = f.batch.To {
+		if err := f.log.ReadBatch(at, f.spec.MaxBatchBytes, 0, &f.batch); err != nil {
+			return fmt.Errorf("count log: %w", err)
+		}
+		if f.batch.Empty() {
+			break
+		}
+		left += f.records()
+	}
+	total := f.c.accepted.Load()
+	return f.tally.commit(func(c *counts) { c.Skipped = total - min(left, total) })
+}
+
 // read fills the batch: the frozen range where there is one, else what stands
 // behind the cursor, after waiting for something to stand there.
 func (f *follower) read(wait context.Context) error {

@@ -208,3 +208,18 @@ func TestBackoffStaysUnderItsCap(t *testing.T) {
 		}
 	}
 }
+
+func TestNewSinkBeginsWithABalance(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	c := start(t, cfg, Deps{})
+	accept(t, c, event("t1", 1, 1, 1, timeline.AttemptStarted), event("t2", 1, 1, 2, timeline.AttemptStarted))
+	stop(t, c)
+	sink := newRecorder("new")
+	c = start(t, cfg, Deps{Sinks: []SinkSpec{{Sink: sink}}})
+	accept(t, c, event("t3", 1, 1, 3, timeline.AttemptStarted))
+	sink.awaitCount(t, 1)
+	eventually(t, "a balance", func() bool {
+		l := c.Ledger()
+		return l.Accepted == 3 && l.Sinks[0].Written+l.Sinks[0].Skipped == 3 && l.Sinks[0].Queued == 0
+	})
+}

@@ -263,8 +263,12 @@ func TestPartialSuccessNamesTheField(t *testing.T) {
 		}
 	}
 	check(resp.GetPartialSuccess().GetRejectedLogRecords(), resp.GetPartialSuccess().GetErrorMessage())
-	if ids := taskIDs(sink.awaitCount(t, 2)); fmt.Sprint(ids) != "[good-1 good-2]" {
+	events := sink.awaitCount(t, 3)
+	if ids := taskIDs(events[:2]); fmt.Sprint(ids) != "[good-1 good-2]" {
 		t.Errorf("kept %v", ids)
+	}
+	if e := events[2]; e.Type != timeline.Tombstone || e.SourceID != "source-1" || e.Gap == nil || *e.Gap != (timeline.Gap{From: 2, To: 2, Reason: gapRefused}) {
+		t.Errorf("for the refused one: %+v %+v", e, e.Gap)
 	}
 
 	asJSON, err := otlpjson.FromProtobuf(body)
@@ -289,9 +293,10 @@ func TestPartialSuccessNamesTheField(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(grpcResp.GetPartialSuccess().GetRejectedLogRecords(), grpcResp.GetPartialSuccess().GetErrorMessage())
-	if l := c.Ledger(); l.Accepted != 6 || l.Refused != 3 {
-		t.Errorf("ledger %+v", l)
-	}
+	eventually(t, "a balance", func() bool { // each refused one leaves a tombstone
+		l := c.Ledger()
+		return l.Accepted == 9 && l.Refused == 3 && l.Sinks[0].Written == 9
+	})
 }
 
 func dial(t testing.TB, c *Collector) *grpc.ClientConn {

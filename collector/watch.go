@@ -45,6 +45,7 @@ type watch struct {
 	started time.Time // before it nobody could be heard
 	changed bool
 	saved   time.Time
+	wake    chan struct{}
 }
 
 // runKey is one run of one task.
@@ -56,7 +57,7 @@ type runKey struct {
 func newWatch(c *Collector) *watch {
 	return &watch{
 		c: c, runs: map[runKey]*run{}, letters: map[runKey]timeline.ID{},
-		sources: map[string]time.Time{}, beats: map[runKey]time.Time{},
+		sources: map[string]time.Time{}, beats: map[runKey]time.Time{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -66,14 +67,7 @@ func (w *watch) run(ctx context.Context) {
 	var rec wire.Record
 	tick := w.started
 	for ctx.Err() == nil {
-		wait, cancel := context.WithTimeout(ctx, w.c.cfg.LostCheckEvery)
-		at := w.position()
-		if w.waiting() >= maxPending {
-			at = math.MaxInt64 // what follows waits in the log: the pending ones first
-		}
-		err := w.log.Wait(wait, at)
-		cancel()
-		if errors.Is(err, spool.ErrClosed) {
+		if !w.await(ctx) {
 			break
 		}
 		if err := w.takeBatch(&b, &rec); err != nil {
@@ -92,6 +86,29 @@ func (w *watch) run(ctx context.Context) {
 	defer cancel()
 	w.flush(last)
 	w.save(true)
+}
+
+// await returns when there is something to read or to write, or it is time to
+// look for lost tasks; false when the log has closed.
+func (w *watch) await(ctx context.Context) bool {
+	wait, cancel := context.WithTimeout(ctx, w.c.cfg.LostCheckEvery)
+	defer cancel()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	defer cancel()
+	go func() {
+		defer close(done)
+		select {
+		case <-w.wake:
+			cancel()
+		case <-wait.Done():
+		}
+	}()
+	at := w.position()
+	if w.waiting() >= maxPending {
+		at = math.MaxInt64 // what follows waits in the log: the pending ones first
+	}
+	return !errors.Is(w.log.Wait(wait, at), spool.ErrClosed)
 }
 
 func (w *watch) position() spool.Position {
@@ -125,15 +142,32 @@ func (w *watch) takeBatch(b *spool.Batch, rec *wire.Record) error {
 	return nil
 }
 
-// emit enters events to be written.
+// emit enters events to be written. What passes the bound is counted in the log
+// and not written: it is a sender's refused records, or a sink that refuses all.
 func (w *watch) emit(events ...timeline.Event) {
+	if len(events) == 0 {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if room := maxPending - len(w.pending); len(events) > room {
+		w.c.sayOnce("emit", "too many tombstones wait to be written; these are left out", "events", len(events)-max(room, 0))
+		events = events[:max(room, 0)]
+	}
 	w.pending = append(w.pending, events...)
-	w.changed = w.changed || len(events) > 0
+	w.changed = true
+	w.nudge()
 }
 
-// flush writes what is pending; what can't be written stays.
+// nudge wakes run for what was entered from outside.
+func (w *watch) nudge() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush writes what is pending; what can't be written now stays.
 func (w *watch) flush(ctx context.Context) {
 	w.mu.Lock()
 	events := w.pending
@@ -143,16 +177,26 @@ func (w *watch) flush(ctx context.Context) {
 		return
 	}
 	err := w.c.writeEvents(ctx, timeline.DefaultNamespace, events, true)
-	var later *OverloadError
-	switch {
-	case err == nil:
-	case errors.As(err, &later) || ctx.Err() != nil:
-		w.mu.Lock()
-		w.pending = append(events, w.pending...)
-		w.mu.Unlock()
-	default:
-		w.c.cfg.Logger.Error("events that follow from others can't be written", "events", len(events), "error", err)
+	var field *timeline.FieldError
+	if errors.As(err, &field) { // one of them can't be stored: the others one by one
+		for i := range events {
+			err := w.c.writeEvents(ctx, timeline.DefaultNamespace, events[i:i+1], true)
+			if errors.As(err, &field) {
+				w.c.cfg.Logger.Error("an event that follows from others can't be stored", "type", events[i].Type, "task_id", events[i].Task.ID, "error", err)
+			} else if err != nil {
+				w.keep(events[i:])
+				return
+			}
+		}
+	} else if err != nil {
+		w.keep(events)
 	}
+}
+
+func (w *watch) keep(events []timeline.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = append(events, w.pending...)
 }
 
 func (w *watch) size() int {
