@@ -387,3 +387,37 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLatency measures from the moment a sink gets an event to the moment a
+// subscriber of another connection has its message, at 5 000 events a second.
+func BenchmarkLatency(b *testing.B) {
+	l := start(b, Config{URL: livetest.Start(b).URL(), SubscriberBuffer: 100_000})
+	sub, err := l.Subscribe(b.Context(), TasksTopic(""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := l.Publisher()
+	const each = 25
+	var took []time.Duration
+	pace := time.NewTicker(each * time.Second / 5_000)
+	defer pace.Stop()
+	for b.Loop() {
+		<-pace.C
+		var events []timeline.Event
+		for i := range each {
+			events = append(events, event(timeline.TaskStarted, fmt.Sprint("task-", i), 1, 0))
+		}
+		bt := batch(time.Now(), events...)
+		began := time.Now()
+		if err := p.Write(b.Context(), bt); err != nil {
+			b.Fatal(err)
+		}
+		for range each {
+			receive(b, sub.C())
+			took = append(took, time.Since(began))
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+}
