@@ -190,3 +190,20 @@ func TestAlertsArePublished(t *testing.T) {
 		t.Errorf("without Redis: %v", err)
 	}
 }
+
+func TestLastSeenDoesNotTakeAYoungRedisForSilence(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		l := start(t, Config{URL: url})
+		if _, err := l.LastSeen(t.Context(), "src"); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a source that is missing from a young Redis: %v", err)
+		}
+		write(t, l.Publisher(), event(timeline.TaskStarted, "t1", 1, 0))
+		if at, err := l.LastSeen(t.Context(), "src"); err != nil || time.Since(at) > time.Minute {
+			t.Errorf("seen %v, %v", at, err)
+		}
+		l.emptyAt.Store(time.Now().Add(-2 * quarantine).UnixNano())
+		if at, err := l.LastSeen(t.Context(), "nobody"); err != nil || !at.IsZero() {
+			t.Errorf("nobody was seen %v, %v", at, err)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -175,6 +176,29 @@ func (l *Live) Sources(ctx context.Context, since time.Time) ([]Source, error) {
 	}
 	slices.SortFunc(out, func(a, b Source) int { return cmp.Compare(a.SourceID, b.SourceID) })
 	return out, nil
+}
+
+// quarantine is how long after Redis came back empty a source that is missing
+// there may just not have spoken again: four heartbeats.
+const quarantine = time.Minute
+
+// LastSeen returns when any collector last heard of a source, by its events or
+// its heartbeats; the zero time where none did within a day. ErrUnavailable where
+// that can't be known: Redis is away, or came back empty less than a minute ago.
+func (l *Live) LastSeen(ctx context.Context, sourceID string) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	ms, err := l.client.ZScore(ctx, sourcesKey, sourceID).Result()
+	switch err := l.seen(err); {
+	case errors.Is(err, redis.Nil):
+		if e := l.emptyAt.Load(); e == 0 || time.Since(time.Unix(0, e)) < quarantine {
+			return time.Time{}, fmt.Errorf("last seen: %w: its memory is too young", ErrUnavailable)
+		}
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("last seen: %w", err)
+	}
+	return time.UnixMilli(int64(ms)).UTC(), nil
 }
 
 // QueueDepths returns what runners said of their queues, by name. What was said

@@ -28,6 +28,8 @@ type Live struct {
 
 	// marker is this process's own key in Redis: when it is gone, so is the rest.
 	marker     string
+	// emptyAt is when the marker was last found missing, in nanoseconds since 1970.
+	emptyAt    atomic.Int64
 	restoring  atomic.Bool
 	restoreDue atomic.Bool
 
@@ -144,6 +146,7 @@ func (l *Live) look(ctx context.Context) error {
 	err := l.client.SetArgs(asked, l.marker, 1, redis.SetArgs{Mode: "XX", TTL: time.Hour}).Err()
 	if errors.Is(err, redis.Nil) {
 		l.restoreDue.Store(true)
+		l.emptyAt.Store(time.Now().UnixNano())
 		err = l.client.Set(asked, l.marker, 1, time.Hour).Err()
 	}
 	err = l.seen(err)
