@@ -81,12 +81,8 @@ func (p Policy) Delay(n int, r float64) (time.Duration, float64) {
 	jitter := max(p.Jitter, 0)
 	// The bounds are whole nanoseconds inside the interval, and the result is held
 	// to them: no rounding of a float carries it over the edge.
-	low := time.Duration(math.Ceil(float64(d) * (1 - jitter)))
-	high := p.Cap
-	if f := float64(d) * (1 + jitter); f < float64(p.Cap) {
-		high = time.Duration(f)
-	}
-	low = min(low, high)
+	high := p.atMostCap(float64(d) * (1 + jitter))
+	low := min(p.atMostCap(math.Ceil(float64(d)*(1-jitter))), high)
 	delay := low + time.Duration(float64(high-low)*clampUnit(r))
 	delay = min(max(delay, low), high)
 	return delay, float64(delay) / float64(d)
@@ -96,8 +92,15 @@ func (p Policy) Delay(n int, r float64) (time.Duration, float64) {
 // floats is infinite, which is past the cap.
 func (p Policy) exponential(n int) time.Duration {
 	d := float64(p.Base) * math.Pow(p.Factor, float64(max(n, 1)-1))
+	return max(p.atMostCap(d), 1)
+}
+
+// atMostCap returns d nanoseconds as a duration, the cap where that is longer. A
+// float past the cap may be past every duration too, so that it is compared
+// before it is converted.
+func (p Policy) atMostCap(d float64) time.Duration {
 	if d < float64(p.Cap) {
-		return max(time.Duration(d), 1)
+		return time.Duration(d)
 	}
 	return p.Cap
 }

@@ -20,7 +20,11 @@ func bounds(p Policy, n int) (low, high time.Duration) {
 	if f := math.Ceil((1 + j) * d); f < float64(p.Cap) {
 		high = time.Duration(f)
 	}
-	return time.Duration((1 - j) * d), high
+	low = p.Cap
+	if f := (1 - j) * d; f < float64(p.Cap) {
+		low = time.Duration(f)
+	}
+	return low, high
 }
 
 func TestDelayStaysWithinItsLawForEveryRetry(t *testing.T) {
@@ -35,7 +39,7 @@ func TestDelayStaysWithinItsLawForEveryRetry(t *testing.T) {
 				if d < low-slack-1 || d > high && d-high > slack || d > p.Cap || d <= 0 {
 					t.Fatalf("%+v: retry %d with draw %v waits %v, want [%v, %v]", p, n, r, d, low, high)
 				}
-				if math.IsNaN(drawn) || drawn < 0 || drawn > 1+p.Jitter+1e-9 && d > 2 {
+				if math.IsNaN(drawn) || drawn < 0 || drawn > 1+max(p.Jitter, 0)+1e-9 && d > 2 {
 					t.Fatalf("%+v: retry %d with draw %v says jitter %v", p, n, r, drawn)
 				}
 			}
