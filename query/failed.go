@@ -3,7 +3,6 @@ package query
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -38,7 +37,7 @@ func (s *Server) getDeadLetters(r *request) error {
 	}
 	rows, err := s.deps.Reader.DeadLetters(r.ctx, r.scope, filter, page)
 	if err != nil {
-		return fmt.Errorf("list dead letters: %w", err)
+		return readFailure("list dead letters", err)
 	}
 	for i := range rows.Rows {
 		if d := &rows.Rows[i]; s.overlay.has(r.scope.Namespace, d.Task.ID) {
@@ -80,7 +79,7 @@ func (s *Server) deadLetter(ctx context.Context, scope readmodel.Scope, id timel
 		}
 	}
 	if err != nil {
-		return d, fmt.Errorf("read dead letter: %w", err)
+		return d, readFailure("read dead letter", err)
 	}
 	if !s.overlay.has(scope.Namespace, d.Task.ID) {
 		return d, nil
@@ -110,7 +109,7 @@ func (s *Server) getErrors(r *request) error {
 	}
 	rows, err := s.deps.Reader.Errors(r.ctx, r.scope, within, page)
 	if err != nil {
-		return fmt.Errorf("list errors: %w", err)
+		return readFailure("list errors", err)
 	}
 	return r.answer(fiber.StatusOK, listOf(s, hash, rows, viewErrorGroup))
 }
@@ -122,7 +121,7 @@ func (s *Server) getHealth(r *request) error {
 	}
 	h, err := s.deps.Reader.Health(r.ctx, r.scope, window)
 	if err != nil {
-		return fmt.Errorf("read health: %w", err)
+		return readFailure("read health", err)
 	}
 	return r.answer(fiber.StatusOK, viewHealth(h, r.scope.UserID != ""))
 }

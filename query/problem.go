@@ -154,6 +154,16 @@ func unavailable(what string, cause error) *failure {
 	return &failure{code: codeUnavailable, detail: what + " cannot be reached", retryAfter: time.Second, cause: cause}
 }
 
+// readFailure is an error of the reader: not found and late are what they are,
+// everything else means that the store does not answer.
+func readFailure(what string, err error) error {
+	err = fmt.Errorf("%s: %w", what, err)
+	if errors.Is(err, readmodel.ErrNotFound) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return unavailable("the store", err)
+}
+
 // asFailure gives every error the code it is answered with.
 func asFailure(err error) *failure {
 	var f *failure

@@ -27,9 +27,16 @@ const (
 // liveMessage is what is published on a channel.
 type liveMessage struct {
 	Topic string          `json:"topic"`
-	Event *timeline.Event `json:"event"`
+	Event *liveEvent      `json:"event"`
 	Task  json.RawMessage `json:"task"`
 	Alert *timeline.Alert `json:"alert"`
+}
+
+// liveEvent is an event with the type of its task, whose own name in JSON the
+// event's type has.
+type liveEvent struct {
+	timeline.Event
+	TaskType string `json:"task_type"`
 }
 
 // take puts one message into the inbox, for each topic it belongs to and whose
@@ -50,7 +57,9 @@ func (st *stream) take(raw []byte) error {
 			st.inbox.putAlert(alertUpdate{t.name, *m.Alert})
 			shown = true
 		case m.Event != nil && t.shows(st.scope, m.Event.Namespace, m.Event.UserID) && (t.task == "" || t.task == m.Event.Task.ID):
-			st.inbox.put(t.name, viewEvent(*m.Event, false), m.Task)
+			e := m.Event.Event
+			e.Task.Type = m.Event.TaskType
+			st.inbox.put(t.name, viewEvent(e, false), m.Task)
 			shown = true
 		}
 	}

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -17,7 +16,7 @@ import (
 func (s *Server) events(ctx context.Context, scope readmodel.Scope, taskID string) ([]timeline.Event, error) {
 	events, err := s.deps.Reader.Timeline(ctx, scope, taskID)
 	if err != nil {
-		return nil, fmt.Errorf("read timeline: %w", err)
+		return nil, readFailure("read timeline", err)
 	}
 	if len(events) == 0 {
 		return nil, readmodel.ErrNotFound
@@ -30,7 +29,7 @@ func (s *Server) task(ctx context.Context, scope readmodel.Scope, taskID string)
 	if !s.overlay.has(scope.Namespace, taskID) {
 		snap, err := s.deps.Reader.Task(ctx, scope, taskID)
 		if err != nil {
-			return snap, fmt.Errorf("read task: %w", err)
+			return snap, readFailure("read task", err)
 		}
 		return snap, nil
 	}
@@ -73,7 +72,7 @@ func (s *Server) getTasks(r *request) error {
 	}
 	rows, err := s.deps.Reader.Tasks(r.ctx, r.scope, filter, page)
 	if err != nil {
-		return fmt.Errorf("list tasks: %w", err)
+		return readFailure("list tasks", err)
 	}
 	if rows.Rows, err = s.freshTasks(r, filter, rows.Rows); err != nil {
 		return err

@@ -27,7 +27,9 @@ type deadLetterView struct {
 // eventView is an entry of a timeline.
 type eventView struct {
 	timeline.Event
-	Omitted []string `json:"omitted,omitempty"`
+	// TaskType is the type of the task: "type" is the event's.
+	TaskType string   `json:"task_type,omitempty"`
+	Omitted  []string `json:"omitted,omitempty"`
 }
 
 // hidePayloads takes the payloads of a task away and names what it took.
@@ -67,7 +69,7 @@ func deadLetterRow(d timeline.DeadLetter) deadLetterView { return viewDeadLetter
 
 // viewEvent never changes what e points to: readers and the overlay share it.
 func viewEvent(e timeline.Event, payload bool) eventView {
-	v := eventView{Event: e}
+	v := eventView{Event: e, TaskType: e.Task.Type}
 	if payload {
 		return v
 	}

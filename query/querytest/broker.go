@@ -77,7 +77,10 @@ func (b *Broker) Publish(channel string, message []byte) {
 // PublishEvent sends an event on a channel in the form of live messages.
 func (b *Broker) PublishEvent(channel string, e timeline.Event) {
 	m, err := json.Marshal(map[string]any{
-		"v": 1, "topic": channel, "event": e,
+		"v": 1, "topic": channel, "event": struct {
+			timeline.Event
+			TaskType string `json:"task_type,omitempty"`
+		}{e, e.Task.Type},
 		"task": map[string]any{"state": e.Type.StateAfter(), "run": e.Run, "attempt": e.Attempt},
 	})
 	if err != nil {

@@ -16,8 +16,9 @@ type Life struct {
 	// Events are those written so far.
 	Events []timeline.Event
 
-	seq uint64
-	ids timeline.IDGenerator
+	sourceSeq uint64
+	seq       map[int]uint64 // by run
+	ids       timeline.IDGenerator
 }
 
 // NewLife begins the life of a task; nothing has happened yet.
@@ -30,10 +31,14 @@ func NewLife(task timeline.Task, at time.Time) *Life {
 
 // Event adds an event and lets change fill in its details.
 func (l *Life) Event(kind timeline.Type, run, attempt int, change ...func(*timeline.Event)) *Life {
-	l.seq++
+	if l.seq == nil {
+		l.seq = map[int]uint64{}
+	}
+	l.sourceSeq++
+	l.seq[run]++
 	e := timeline.Event{
-		ID: l.ids.Next(l.At), SourceID: l.Source, SourceSeq: l.seq, Type: kind, Severity: kind.Severity(), Task: l.Task,
-		Run: run, Attempt: attempt, Seq: l.seq, OccurredAt: l.At, IngestedAt: l.At.Add(10 * time.Millisecond),
+		ID: l.ids.Next(l.At), SourceID: l.Source, SourceSeq: l.sourceSeq, Type: kind, Severity: kind.Severity(), Task: l.Task,
+		Run: run, Attempt: attempt, Seq: l.seq[run], OccurredAt: l.At, IngestedAt: l.At.Add(10 * time.Millisecond),
 	}
 	for _, f := range change {
 		f(&e)
@@ -55,7 +60,7 @@ func (l *Life) Completed() *Life {
 
 // Failed is a whole life that ends as a dead letter, which change may alter.
 func (l *Life) Failed(change ...func(*timeline.DeadLetterRef)) *Life {
-	failure := &timeline.Error{Class: timeline.ClassPermanent, Kind: "http_404", Message: "no such account 4711", Code: "404", HTTPStatus: 404, Fingerprint: "fp1:0011223344556677"}
+	failure := &timeline.Error{Class: timeline.ClassPermanent, Kind: "http_404", Message: "no such account 7777", Code: "404", HTTPStatus: 404, Fingerprint: "fp1:0011223344556677"}
 	ref := &timeline.DeadLetterRef{ID: timeline.DeadLetterID(l.Task.Namespace, l.Task.ID, 1), AlertSeverity: timeline.AlertHigh, Requeueable: true}
 	for _, f := range change {
 		f(ref)

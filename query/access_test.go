@@ -1,0 +1,151 @@
+package query
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestAuthorizationMatrix asks every route with every kind of token. The target
+// is a task or dead letter of user u1.
+func TestAuthorizationMatrix(t *testing.T) {
+	type row map[string]int
+	read := row{
+		"": 401, "unknown": 401, "broken": 503, "admin": 200, "reader": 200, "readerpayload": 200, "operator": 200,
+		"blindoperator": 403, "user": 200, "useroperator": 200, "otheruser": 200, "userall": 200, "useless": 403,
+		"payloadonly": 403, "ingest": 403, "agent": 403, "elsewhere": 200, "nothing": 403,
+	}
+	but := func(of row, changes ...any) row {
+		r := row{}
+		for k, v := range of {
+			r[k] = v
+		}
+		for i := 0; i < len(changes); i += 2 {
+			r[changes[i].(string)] = changes[i+1].(int)
+		}
+		return r
+	}
+	one := but(read, "otheruser", 404, "elsewhere", 404)
+	operate := row{
+		"": 401, "unknown": 401, "broken": 503, "admin": 202, "reader": 403, "readerpayload": 403, "operator": 202,
+		"blindoperator": 202, "user": 403, "useroperator": 202, "otheruser": 404, "userall": 403, "useless": 403,
+		"payloadonly": 403, "ingest": 403, "agent": 403, "elsewhere": 404, "nothing": 403,
+	}
+	valid := row{}
+	for k, v := range read {
+		if v == 403 {
+			v = 200
+		}
+		valid[k] = v
+	}
+	whole := func(status int) row {
+		r := row{}
+		for k, v := range valid {
+			if v == 200 {
+				v = status
+			}
+			r[k] = v
+		}
+		return r
+	}
+	letter := letterID("failed", 1)
+	matrix := map[string]struct {
+		target string
+		want   row
+	}{
+		"GET /tasks/monitoring/health":   {"/tasks/monitoring/health", read},
+		"GET /tasks":                     {"/tasks", read},
+		"GET /tasks/:id":                 {"/tasks/failed", one},
+		"GET /tasks/:id/timeline":        {"/tasks/failed/timeline", one},
+		"GET /tasks/:id/attempts":        {"/tasks/failed/attempts", one},
+		"POST /tasks/:id/retry":          {"/tasks/failed/retry", operate},
+		"POST /tasks/:id/cancel":         {"/tasks/running/cancel", operate},
+		"GET /failed-tasks":              {"/failed-tasks", read},
+		"GET /failed-tasks/:id":          {"/failed-tasks/" + letter, one},
+		"POST /failed-tasks/:id/retry":   {"/failed-tasks/" + letter + "/retry", operate},
+		"POST /failed-tasks/:id/discard": {"/failed-tasks/" + letter + "/discard", operate},
+		"GET /errors":                    {"/errors", read},
+		"GET /stream":                    {"/stream?topics=task:failed", but(one, "elsewhere", 200)},
+		"POST /session":                  {"/session", whole(201)},
+		"DELETE /session":                {"/session", whole(204)},
+		"GET /whoami":                    {"/whoami", valid},
+	}
+	for _, rt := range (&Server{}).apiRoutes() {
+		c, ok := matrix[rt.method+" "+rt.path]
+		if !ok {
+			t.Errorf("%s %s is not in the matrix", rt.method, rt.path)
+			continue
+		}
+		for token, want := range c.want {
+			t.Run(rt.method+" "+rt.path+" "+token, func(t *testing.T) {
+				h := start(t)
+				h.fill()
+				if rt.path == "/stream" && want == 200 {
+					h.stream("task:failed", token).close()
+					return
+				}
+				h.do(rt.method, base+c.target, token, "").want(want)
+				if want >= 400 && h.store.Writes > 0 {
+					t.Errorf("%d writes of a refused call", h.store.Writes)
+				}
+			})
+		}
+		for token := range kinds() {
+			if _, ok := c.want[token]; !ok {
+				t.Errorf("%s %s: the matrix lacks %s", rt.method, rt.path, token)
+			}
+		}
+	}
+}
+
+// TestUsersSeeTheirOwnAlone looks for the other user's task in every list.
+func TestUsersSeeTheirOwnAlone(t *testing.T) {
+	h := start(t)
+	h.fill()
+	for _, target := range []string{"/tasks", "/failed-tasks", "/errors", "/tasks?user_id=u2", "/failed-tasks?user_id=u2", "/tasks?text=theirs", "/tasks/monitoring/health"} {
+		mine, all := h.get(target, "user").want(200), h.get(target, "reader").want(200)
+		if strings.Contains(string(mine.body), "theirs") || strings.Contains(string(mine.body), `"u2"`) {
+			t.Errorf("%s shows u1 what is u2's: %s", target, mine.body)
+		}
+		if string(mine.body) == string(all.body) && !strings.HasPrefix(target, "/errors") {
+			t.Errorf("%s shows u1 as much as everybody's reader", target)
+		}
+	}
+	var v healthView
+	h.get("/tasks/monitoring/health", "user").want(200).json(&v)
+	if len(v.Queues) > 0 || len(v.ActiveBreakers) > 0 || v.QueueDepth != 0 || !slices.Contains(v.Omitted, "queues") {
+		t.Errorf("health shows a user queues or breakers: %+v", v)
+	}
+}
+
+func TestPayloadsNeedTheirScope(t *testing.T) {
+	h := start(t)
+	h.fill()
+	h.post("/tasks/failed/retry", "operator", `{"input_patch":{"order":9}}`).want(202)
+	for _, target := range []string{"/tasks/done", "/tasks/done/timeline", "/failed-tasks/" + letterID("failed", 1), "/tasks/failed/timeline"} {
+		hidden, shown := h.get(target, "reader").want(200), h.get(target, "readerpayload").want(200)
+		if strings.Contains(string(hidden.body), "4711") || strings.Contains(string(hidden.body), `"order"`) {
+			t.Errorf("%s shows a payload: %s", target, hidden.body)
+		}
+		if !strings.Contains(string(hidden.body), `"omitted":["input"`) {
+			t.Errorf("%s does not say what it left out: %s", target, hidden.body)
+		}
+		if !strings.Contains(string(shown.body), "4711") || strings.Contains(string(shown.body), "omitted") {
+			t.Errorf("%s does not show the payload: %s", target, shown.body)
+		}
+	}
+	if a := h.get("/tasks", "readerpayload"); strings.Contains(string(a.body), "4711") {
+		t.Errorf("a list shows a payload: %s", a.body)
+	}
+	h.post("/tasks/theirs/retry", "blindoperator", `{"input_patch":{"order":9}}`).want(403, codeForbidden)
+}
+
+func TestNamespaces(t *testing.T) {
+	h := start(t)
+	h.fill()
+	h.get("/tasks/failed?namespace=default", "reader").want(200)
+	h.get("/tasks/failed?namespace=other", "reader").want(403, codeNamespaceForbidden)
+	h.get("/tasks/failed?namespace=other", "admin").want(404, codeNotFound)
+	h.get("/tasks/failed?namespace=*", "admin").want(400, codeInvalidParameter)
+	h.post("/tasks/failed/retry?namespace=other", "operator", "").want(403, codeNamespaceForbidden)
+}

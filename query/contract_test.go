@@ -1,0 +1,106 @@
+package query
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+)
+
+// TestRoutesAreDocumented holds the table of routes and the document's paths
+// against each other, parameters included.
+func TestRoutesAreDocumented(t *testing.T) {
+	doc, err := libopenapi.NewDocument(OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := doc.BuildV3Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inDocument := map[string][]string{} // "GET /path" → query parameters
+	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+		for method, op := range item.GetOperations().FromOldest() {
+			names := []string{}
+			for _, p := range append(slices.Clone(item.Parameters), op.Parameters...) {
+				if p.In == "query" {
+					names = append(names, p.Name)
+				}
+			}
+			slices.Sort(names)
+			inDocument[strings.ToUpper(method)+" "+path] = names
+		}
+	}
+	served := []string{"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.yaml"}
+	for _, r := range (&Server{}).apiRoutes() {
+		key := r.method + " " + base + documented(r.path)
+		served = append(served, key)
+		want := append(slices.Clone(r.params), "namespace")
+		slices.Sort(want)
+		if got, ok := inDocument[key]; !ok || !slices.Equal(got, want) {
+			t.Errorf("%s: the document has the parameters %v, the route takes %v", key, got, want)
+		}
+	}
+	for key := range inDocument {
+		if !slices.Contains(served, key) {
+			t.Errorf("%s is documented and not served", key)
+		}
+	}
+	if len(served) != len(inDocument) {
+		t.Errorf("%d routes are served, %d documented", len(served), len(inDocument))
+	}
+}
+
+func TestDocumentIsValid(t *testing.T) {
+	v, err := contract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, errs := v.ValidateDocument(); !ok {
+		for _, e := range errs {
+			t.Error(e)
+			for _, s := range e.SchemaValidationErrors {
+				t.Error(s.FieldPath, s.Reason)
+			}
+		}
+	}
+}
+
+// TestEveryRouteAnswersAsDocumented asks every route for its best answer; the
+// harness holds each against the document.
+func TestEveryRouteAnswersAsDocumented(t *testing.T) {
+	h := start(t)
+	h.fill()
+	for _, c := range []struct {
+		method, target, body string
+		status               int
+	}{
+		{"GET", "/tasks/monitoring/health", "", 200},
+		{"GET", "/tasks?limit=2", "", 200},
+		{"GET", "/tasks/failed", "", 200},
+		{"GET", "/tasks/done", "", 200},
+		{"GET", "/tasks/failed/timeline", "", 200},
+		{"GET", "/tasks/failed/attempts", "", 200},
+		{"POST", "/tasks/failed/retry", `{"reason":"the bank is back","input_patch":{"order":4712}}`, 202},
+		{"GET", "/tasks/failed/timeline", "", 200},
+		{"POST", "/tasks/running/cancel", `{"reason":"no longer wanted"}`, 202},
+		{"GET", "/failed-tasks?limit=1", "", 200},
+		{"GET", "/failed-tasks/" + letterID("failed", 1), "", 200},
+		{"POST", "/failed-tasks/" + letterID("theirs", 1) + "/retry", "", 202},
+		{"POST", "/tasks/cancelled/retry", "", 202},
+		{"GET", "/failed-tasks/" + letterID("cancelled", 1), "", 200},
+		{"GET", "/errors", "", 200},
+		{"GET", "/whoami", "", 200},
+		{"POST", "/session", "", 201},
+		{"DELETE", "/session", "", 204},
+	} {
+		h.do(c.method, base+c.target, "admin", c.body).want(c.status)
+	}
+	h.do("GET", "/healthz", "", "").want(200)
+	h.do("GET", "/readyz", "", "").want(200)
+	h.do("GET", "/metrics", "", "").want(200)
+	if a := h.do("GET", "/openapi.yaml", "", "").want(200); string(a.body) != string(OpenAPI) {
+		t.Error("the document that is served is another one")
+	}
+}
