@@ -27,7 +27,7 @@ type Live struct {
 	stats  counters
 
 	// marker is this process's own key in Redis: when it is gone, so is the rest.
-	marker     string
+	marker string
 	// emptyAt is when the marker was last found missing, in nanoseconds since 1970.
 	emptyAt    atomic.Int64
 	restoring  atomic.Bool
