@@ -36,3 +36,35 @@ func BenchmarkAccept(b *testing.B) {
 	b.ReportMetric(float64(b.N)*512/b.Elapsed().Seconds(), "records/s")
 	b.ReportMetric(float64(len(body))/512, "bytes/record")
 }
+
+// BenchmarkWatch is what following the log for outcomes and lost tasks costs:
+// frames of 100 lives of five events each.
+func BenchmarkWatch(b *testing.B) {
+	c, err := New(Config{Dir: b.TempDir()}, Deps{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var events []timeline.Event
+	for i := range 100 {
+		id := fmt.Sprint("task-", i)
+		for seq, typ := range []timeline.Type{timeline.TaskCreated, timeline.TaskStarted, timeline.AttemptStarted, timeline.AttemptSuccess, timeline.TaskCompleted} {
+			events = append(events, event(id, 1, min(seq, 1), uint64(seq+1), typ))
+		}
+	}
+	frame := wire.AppendFrame(nil, wire.Envelope{Namespace: "a", IngestedAt: events[0].OccurredAt}, request(events...))
+	var rec wire.Record
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := wire.ScanFrame(frame, &rec, func(r *wire.Record) error {
+			c.watch.outcome(r)
+			c.watch.observe(r)
+			return nil
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*500/b.Elapsed().Seconds(), "records/s")
+	if len(c.watch.runs) != 0 {
+		b.Errorf("%d runs are left", len(c.watch.runs))
+	}
+}

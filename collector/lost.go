@@ -22,18 +22,23 @@ type run struct {
 	Lost     time.Time        `json:"lost_at,omitzero"` // when it was declared lost
 }
 
+// heardStep is how exactly the last sign of life of a source is known.
+const heardStep = time.Second
+
 // observe keeps the set of runs in progress. Runs of foreign SDKs are left out:
 // they have no source and no heartbeat whose silence would mean anything.
 // w.mu is held.
 func (w *watch) observe(r *wire.Record) {
 	heard := time.Unix(0, r.IngestedAt)
-	key := keyOf(r)
-	if len(r.SourceID) > 0 && r.Type != timeline.Tombstone {
+	// Looking up with strings made in place allocates nothing.
+	if len(r.SourceID) > 0 && r.Type != timeline.Tombstone && heard.Sub(w.sources[string(r.SourceID)]) > heardStep {
 		w.hear(string(r.SourceID), heard)
 	}
-	known := w.runs[key]
+	known := w.runs[runKey{string(r.Namespace), string(r.TaskID), r.Run}]
 	if r.Type.Terminal() {
-		w.forget(key)
+		if known != nil {
+			w.forget(keyOf(r))
+		}
 		return
 	}
 	if r.Type == timeline.TaskLost {
@@ -56,13 +61,15 @@ func (w *watch) observe(r *wire.Record) {
 				w.c.sayOnce("untracked", "too many tasks run to watch them all for being lost", "limit", w.c.cfg.MaxTracked)
 				return
 			}
-			known = &run{Task: taskOf(r)}
-			w.runs[key] = known
+			known = &run{Task: w.taskOf(r)}
+			w.runs[runKey{known.Task.Namespace, known.Task.ID, r.Run}] = known
 		}
-		known.Source, known.Attempt, known.Seq, known.TraceID = string(r.SourceID), r.Attempt, r.Seq, r.TraceID
+		known.Source, known.Attempt, known.Seq, known.TraceID = w.name(r.SourceID), r.Attempt, r.Seq, r.TraceID
 		known.Heard, known.Occurred, known.Lost = heard, time.Unix(0, r.OccurredAt).UTC(), time.Time{}
 	case timeline.StateRetrying: // it waits: nobody has to be there
-		w.forget(key)
+		if known != nil {
+			w.forget(keyOf(r))
+		}
 	default:
 		if known != nil {
 			known.Seq, known.Heard = r.Seq, heard

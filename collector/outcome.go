@@ -21,12 +21,17 @@ func (w *watch) outcome(r *wire.Record) {
 	case timeline.MovedToDLQ:
 		if string(r.Reason) == string(timeline.FailLost) {
 			w.remember(keyOf(r), timeline.DeadLetterID(string(r.Namespace), string(r.TaskID), r.Run))
-		} else {
+		} else if len(w.letters) > 0 {
 			delete(w.letters, keyOf(r))
 		}
 	case timeline.TaskCancelled:
-		delete(w.letters, keyOf(r))
+		if len(w.letters) > 0 {
+			delete(w.letters, keyOf(r))
+		}
 	case timeline.TaskCompleted:
+		if r.Run <= 1 && len(w.letters) == 0 {
+			return
+		}
 		key := keyOf(r)
 		letter, known := w.letters[key]
 		delete(w.letters, key)
@@ -39,7 +44,7 @@ func (w *watch) outcome(r *wire.Record) {
 		var e timeline.Event
 		e.ID = timeline.DerivedEventID(key.Namespace, key.TaskID, r.Run, 0, timeline.DLQResolved)
 		e.Type = timeline.DLQResolved
-		e.Task = taskOf(r)
+		e.Task = w.taskOf(r)
 		e.Run = r.Run
 		// After the completion, by the smallest step that every store keeps.
 		e.OccurredAt = time.Unix(0, r.OccurredAt).UTC().Add(time.Microsecond)
@@ -65,10 +70,29 @@ func keyOf(r *wire.Record) runKey {
 }
 
 // taskOf is the task as an event names it, without payloads.
-func taskOf(r *wire.Record) timeline.Task {
+func (w *watch) taskOf(r *wire.Record) timeline.Task {
 	return timeline.Task{
-		Namespace: string(r.Namespace), ID: string(r.TaskID), Type: string(r.TaskType), Queue: string(r.Queue),
-		Runner: string(r.Runner), Agent: string(r.Agent), Provider: string(r.Provider), UserID: string(r.UserID),
-		Amount: string(r.Amount), Currency: string(r.Currency), MaxAttempts: r.MaxAttempts,
+		Namespace: w.name(r.Namespace), ID: string(r.TaskID), Type: w.name(r.TaskType), Queue: w.name(r.Queue),
+		Runner: w.name(r.Runner), Agent: w.name(r.Agent), Provider: w.name(r.Provider), UserID: string(r.UserID),
+		Amount: string(r.Amount), Currency: w.name(r.Currency), MaxAttempts: r.MaxAttempts,
 	}
+}
+
+// maxNames bounds the names kept once for all tasks that have them.
+const maxNames = 4096
+
+// name returns the one copy of a name that many tasks share.
+func (w *watch) name(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if s, ok := w.names[string(b)]; ok {
+		return s
+	}
+	if len(w.names) >= maxNames {
+		clear(w.names) // copies that are held stay; new ones are shared anew
+	}
+	s := string(b)
+	w.names[s] = s
+	return s
 }

@@ -41,6 +41,7 @@ type watch struct {
 	letters map[runKey]timeline.ID
 	sources map[string]time.Time // when a source was last heard of
 	beats   map[runKey]time.Time // heartbeats of single tasks
+	names   map[string]string
 	pending []timeline.Event
 	started time.Time // before it nobody could be heard
 	changed bool
@@ -57,7 +58,7 @@ type runKey struct {
 func newWatch(c *Collector) *watch {
 	return &watch{
 		c: c, runs: map[runKey]*run{}, letters: map[runKey]timeline.ID{},
-		sources: map[string]time.Time{}, beats: map[runKey]time.Time{}, wake: make(chan struct{}, 1),
+		sources: map[string]time.Time{}, beats: map[runKey]time.Time{}, names: map[string]string{}, wake: make(chan struct{}, 1),
 	}
 }
 
