@@ -13,7 +13,7 @@ import (
 func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	out := map[string]uint64{}
-	for _, table := range []string{"events", "task_state", "outcomes", "dead_letters", "dead_letter_ids", "failures", "breakers", "retry_requests"} {
+	for _, table := range []string{"events", "task_state", "outcomes", "dead_letters", "dead_letter_ids", "failures", "breakers", "retry_requests", "gaps"} {
 		var n uint64
 		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", clickhouse.Named("table", table)).Scan(&n); err != nil {
 			tb.Fatal(err)

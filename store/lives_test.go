@@ -314,7 +314,7 @@ func TestABatchWrittenTwiceIsThereOnce(t *testing.T) {
 	}
 	checkFolds(t, s, want)
 	for table, n := range s.CountRows(t) {
-		if n == 0 {
+		if n == 0 && table != "gaps" {
 			t.Errorf("%s is empty", table)
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/tasktrail/tasktrail/store/embedded"
 )
 
@@ -27,8 +29,8 @@ var (
 	counter atomic.Int64
 )
 
-// Main is the body of a TestMain: it starts the engine, runs the tests and stops
-// it. The test binary is the engine's process too, so Main must come before
+// Main is the body of a TestMain: it starts the engine, runs the tests, stops it
+// and looks for goroutines that were left behind. The test binary is the engine's process too, so Main must come before
 // anything else that TestMain does. The returned status is for os.Exit.
 //
 //	func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
@@ -50,6 +52,11 @@ func Main(m *testing.M) int {
 	if err := p.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "storetest:", err)
 		return max(code, 1)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "storetest:", err)
+		return 1
 	}
 	return code
 }
