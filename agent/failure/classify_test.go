@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -318,9 +319,10 @@ func TestRealCauses(t *testing.T) {
 	if f := Classify(context.Background(), context.Background(), call(context.Background(), client)); f.Kind != KindTimeout || f.Breaker != BreakerFailure {
 		t.Errorf("http.Client.Timeout: %+v", f)
 	}
-	self := httptest.NewTLSServer(http.NotFoundHandler())
+	self := httptest.NewUnstartedServer(http.NotFoundHandler())
+	self.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of us, rightly
+	self.StartTLS()
 	defer self.Close()
-	self.Config.ErrorLog = nil
 	if f := Classify(context.Background(), nil, doRequest(self.URL)); f.Kind != KindTLSCertificate || f.Class != timeline.ClassPermanent {
 		t.Errorf("self-signed certificate: %+v", f)
 	}
