@@ -73,7 +73,10 @@ func (s *Server) handleUI(c *fiber.Ctx) error {
 		return &failure{code: codeNoRoute}
 	}
 	b, err := fs.ReadFile(s.cfg.UI, name)
-	if err != nil && path.Ext(name) == "" {
+	// What a browser goes to is the page's business, a task id with a dot too; a
+	// script or an image that is not there is not.
+	page := path.Ext(name) == "" || strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML)
+	if err != nil && page && !strings.HasPrefix(name, "assets/") {
 		name = "index.html"
 		b, err = fs.ReadFile(s.cfg.UI, name)
 	}

@@ -33,13 +33,15 @@ func TestUI(t *testing.T) {
 	h := start(t, func(c *Config, _ *Deps) {
 		c.UI = fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}, "assets/app-1a2b.js": {Data: []byte("run()")}}
 	})
-	for path, kind := range map[string]string{"/": "text/html", "/tasks/river:1": "text/html", "/failed/..%2F..%2Fetc": "text/html", "/assets/app-1a2b.js": "javascript"} {
+	for path, kind := range map[string]string{"/": "text/html", "/tasks/river:1": "text/html", "/assets/app-1a2b.js": "javascript"} {
 		a := h.do("GET", path, "", "").want(200)
 		if !strings.Contains(a.header.Get("Content-Type"), kind) || !strings.Contains(a.header.Get("Content-Security-Policy"), "script-src 'self';") {
 			t.Errorf("%s: %v", path, a.header)
 		}
 	}
-	h.do("GET", "/assets/gone.js", "", "").want(404)
+	h.do("GET", "/tasks/a.b", "", "", "Accept", "text/html,*/*").want(200)
+	h.do("GET", "/assets/gone.js", "", "", "Accept", "text/html").want(404)
+	h.do("GET", "/failed/..%2F..%2Fetc", "", "").want(404)
 	h.do("GET", "/..%2f..%2fetc%2fpasswd.txt", "", "").want(404)
 	h.do("GET", "/api/v1/nosuch", "", "").want(404, codeNoRoute)
 	start(t).do("GET", "/", "", "").want(404)

@@ -210,7 +210,7 @@ func TestSlowReader(t *testing.T) {
 	eventually(t, "two subscriptions", func() bool { return h.broker.Subscribers() == 2 })
 	big := strings.Repeat("x", 8<<10)
 	missed := 0
-	for i := range 4_000 {
+	for i := range 2_000 {
 		e := querytest.NewLife(timeline.Task{ID: fmt.Sprint(i), Metadata: map[string]string{"k": big}}, at).Started().Events[0]
 		h.broker.PublishEvent("tasks", e)
 		for got := 0; got < 1; {

@@ -204,7 +204,7 @@ func (f *KeyFile) stat() (fileStamp, error) {
 // it looks at most once in recheckEvery.
 func (f *KeyFile) reload(force bool) error {
 	now := f.now()
-	if !force && f.byID != nil && now.Sub(f.checked) < recheckEvery {
+	if since := now.Sub(f.checked); !force && f.byID != nil && since >= 0 && since < recheckEvery {
 		return nil
 	}
 	f.checked = now

@@ -32,15 +32,19 @@ type keySet struct {
 	client  *http.Client
 	now     func() time.Time
 
+	// fetching is held by the one caller that fetches.
+	fetching sync.Mutex
+
 	mu      sync.Mutex
 	keys    keyfunc.Keyfunc // nil until the first fetch succeeded
+	edition int             // counts the fetches that succeeded
 	fetched time.Time       // when keys were fetched
 	tried   time.Time       // when a fetch was last tried
 }
 
 // key returns the key that verifies the token.
 func (s *keySet) key(ctx context.Context, t *jwt.Token) (any, error) {
-	keys, err := s.current(ctx, false)
+	keys, edition, err := s.current(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -48,33 +52,63 @@ func (s *keySet) key(ctx context.Context, t *jwt.Token) (any, error) {
 	if err == nil {
 		return k, nil
 	}
-	again, fetchErr := s.current(ctx, true)
-	if fetchErr != nil || again == keys {
+	again, newer, fetchErr := s.current(ctx, true)
+	if fetchErr != nil || newer == edition {
 		return nil, err
 	}
 	return again.KeyfuncCtx(ctx)(t)
 }
 
-// current returns the keys, fetched anew where they are old, or where unknown
-// says that they lack one.
-func (s *keySet) current(ctx context.Context, unknown bool) (keyfunc.Keyfunc, error) {
+// current returns the keys and their edition, fetched anew where they are old, or
+// where unknown says that they lack one. One caller fetches; the others go on with
+// the keys there are, and wait only where there are none.
+func (s *keySet) current(ctx context.Context, unknown bool) (keyfunc.Keyfunc, int, error) {
+	s.mu.Lock()
+	keys, edition, due := s.keys, s.edition, s.due(unknown)
+	s.mu.Unlock()
+	if !due {
+		return known(keys, edition)
+	}
+	if keys != nil {
+		if !s.fetching.TryLock() {
+			return keys, edition, nil
+		}
+	} else {
+		s.fetching.Lock()
+	}
+	defer s.fetching.Unlock()
+	s.mu.Lock()
+	if !s.due(unknown) {
+		// Another caller has just fetched.
+		defer s.mu.Unlock()
+		return known(s.keys, s.edition)
+	}
+	s.tried = s.now()
+	s.mu.Unlock()
+	fresh, err := s.fetch(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err == nil {
+		s.keys, s.fetched = fresh, s.now()
+		s.edition++
+	} else if s.keys == nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return s.keys, s.edition, nil
+}
+
+// due reports whether to fetch. Callers hold mu.
+func (s *keySet) due(unknown bool) bool {
 	now := s.now()
-	due := s.keys == nil || unknown || now.Sub(s.fetched) >= s.refresh
-	if due && (s.tried.IsZero() || now.Sub(s.tried) >= unknownKeyEvery) {
-		s.tried = now
-		keys, err := s.fetch(ctx)
-		if err == nil {
-			s.keys, s.fetched = keys, now
-		} else if s.keys == nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
+	wanted := s.keys == nil || unknown || now.Sub(s.fetched) >= s.refresh
+	return wanted && (s.tried.IsZero() || now.Sub(s.tried) >= unknownKeyEvery)
+}
+
+func known(keys keyfunc.Keyfunc, edition int) (keyfunc.Keyfunc, int, error) {
+	if keys == nil {
+		return nil, 0, fmt.Errorf("%w: the issuer's keys could not be fetched", ErrUnavailable)
 	}
-	if s.keys == nil {
-		return nil, fmt.Errorf("%w: the issuer's keys could not be fetched", ErrUnavailable)
-	}
-	return s.keys, nil
+	return keys, edition, nil
 }
 
 func (s *keySet) fetch(ctx context.Context) (keyfunc.Keyfunc, error) {
