@@ -204,7 +204,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	// Where Stop came before the server had taken its listener, nobody closed it.
 	_ = ln.Close()
 	s.streamWG.Wait()
-	<-serving
+	if serr := <-serving; serr != nil && !errors.Is(serr, net.ErrClosed) {
+		err = errors.Join(err, serr)
+	}
 	if err != nil {
 		return fmt.Errorf("query: stop: %w", err)
 	}

@@ -39,7 +39,7 @@ func (h *harness) stream(topics, token string, headers ...string) *sseReader {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		b, _ := io.ReadAll(resp.Body)
 		h.t.Fatalf("stream: status %d, %s", resp.StatusCode, b)
 	}

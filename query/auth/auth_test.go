@@ -258,14 +258,14 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	defer i.mu.Unlock()
 	i.fetches.Add(1)
 	if i.down {
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
 	set := map[string][]map[string]string{"keys": {}}
 	for kid, k := range i.keys {
 		raw, err := k.PublicKey.Bytes()
 		if err != nil {
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
 		set["keys"] = append(set["keys"], map[string]string{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid,

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrUnknownKey: there is no key of that id.
+// ErrUnknownKey says that there is no key of that id.
 var ErrUnknownKey = errors.New("no such key")
 
 // Keys finds API keys by id. It is safe for concurrent use.
