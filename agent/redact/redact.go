@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -89,6 +90,8 @@ type Redactor struct {
 	mask  []byte
 	// quoted is the mask as a JSON string.
 	quoted []byte
+	// scanners keeps *scanner between calls.
+	scanners sync.Pool
 }
 
 // New returns a redactor, or an error that names every fault of cfg.
@@ -138,12 +141,19 @@ func (r *Redactor) redact(in []byte, set uint64, nesting int) ([]byte, bool) {
 		out, _ := r.redact(bytes.ToValidUTF8(in, []byte("\uFFFD")), set, nesting)
 		return out, true
 	}
-	s := scanner{r: r, in: in, nesting: nesting}
+	s, _ := r.scanners.Get().(*scanner)
+	if s == nil {
+		s = new(scanner)
+	}
+	s.start(r, in, nesting)
 	if !s.documents(set) {
 		// Whatever was taken out so far stays out; the rest is text.
 		s.text()
 	}
-	return s.result()
+	out, changed := s.result()
+	s.start(nil, nil, 0) // keeps no payload alive
+	r.scanners.Put(s)
+	return out, changed
 }
 
 // Text returns a message with its patterns and what stands behind denied names

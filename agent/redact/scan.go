@@ -26,6 +26,12 @@ type scanner struct {
 	scratch [512]byte
 }
 
+// start makes the scanner ready for another input.
+func (s *scanner) start(r *Redactor, in []byte, nesting int) {
+	s.r, s.in, s.nesting = r, in, nesting
+	s.at, s.out, s.copied, s.changed, s.denied = 0, nil, 0, false, 0
+}
+
 // replace puts something in the place of in[from:to].
 func (s *scanner) replace(from, to int, with []byte) {
 	s.out = append(append(s.out, s.in[s.copied:from]...), with...)

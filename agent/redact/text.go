@@ -33,8 +33,9 @@ func (r *Redactor) named(in []byte) []byte {
 		end := open + 1 + size
 		at = end // perhaps no quote that closes but one that opens
 		colon := skipSpace(in, end+1)
-		if colon == len(in) || in[colon] != ':' || !r.keys.denied(lenientName(in[open+1:end])) {
-			continue
+		name := in[open+1 : end]
+		if colon == len(in) || in[colon] != ':' || bytes.ContainsAny(name, "/?&=:<>") || !r.keys.denied(lenientName(name)) {
+			continue // a URL or a sentence in quotes is no name
 		}
 		from := skipSpace(in, colon+1)
 		to := valueEnd(in, from)
