@@ -1,6 +1,10 @@
 package redact
 
-import "bytes"
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
 
 // DefaultDenyKeys returns the names that are denied by default, in a slice of
 // the caller's own.
@@ -24,6 +28,9 @@ type keySet struct {
 	names   map[string]struct{} // lower case, letters and digits only
 	long    [][]byte
 	longest int
+	// lengths has, by a name's first byte, a bit for each length there is: most
+	// names of members are told apart by it without a look at the map.
+	lengths [256]uint64
 }
 
 func newKeySet(names []string) *keySet {
@@ -35,11 +42,24 @@ func newKeySet(names []string) *keySet {
 		}
 		k.names[name] = struct{}{}
 		k.longest = max(k.longest, len(name))
+		k.lengths[name[0]] |= lengthBit(len(name))
 		if len(name) >= unmistakable {
 			k.long = append(k.long, []byte(name))
 		}
 	}
+	slices.SortFunc(k.long, func(a, b []byte) int { return cmp.Compare(len(a), len(b)) })
 	return k
+}
+
+// lengthBit is the bit of a length; lengths from 63 on share one.
+func lengthBit(n int) uint64 { return 1 << min(n, 63) }
+
+func (k *keySet) has(name []byte) bool {
+	if len(name) == 0 || k.lengths[name[0]]&lengthBit(len(name)) == 0 {
+		return false
+	}
+	_, ok := k.names[string(name)]
+	return ok
 }
 
 // squeeze appends what is left of a name without case and separators. Bytes of
@@ -60,8 +80,7 @@ func isWordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
-// maxKey bounds how much of a member's name is looked at; past it there are no
-// names but values, which are not kept where one could hide.
+// maxKey bounds how much of a member's name is looked at, from either end.
 const maxKey = 256
 
 // denied reports whether a member's name, its escapes resolved, is a denied name
@@ -71,13 +90,10 @@ func (k *keySet) denied(name []byte) bool {
 		return false
 	}
 	if len(name) > maxKey {
-		name = name[:maxKey]
+		return k.denied(name[:maxKey]) || k.denied(name[len(name)-maxKey:])
 	}
 	var buf [maxKey]byte
 	flat := squeeze(buf[:0], name)
-	if _, ok := k.names[string(flat)]; ok {
-		return true
-	}
 	// starts are the places in flat where words begin, the end among them.
 	var starts [maxKey + 1]int16
 	n := wordStarts(&starts, name)
@@ -87,12 +103,15 @@ func (k *keySet) denied(name []byte) bool {
 			if to-from > k.longest {
 				break
 			}
-			if _, ok := k.names[string(flat[from:to])]; ok {
+			if k.has(flat[from:to]) {
 				return true
 			}
 		}
 	}
 	for _, long := range k.long {
+		if len(long) >= len(flat) {
+			break // they are in order of length, and the whole name was looked for above
+		}
 		if bytes.Contains(flat, long) {
 			return true
 		}

@@ -278,8 +278,8 @@ func (s *scanner) rewrite(from int, text, clean []byte) {
 }
 
 func looksLikeJSON(text []byte) bool {
-	text = bytes.TrimLeft(text, " \t\r\n")
-	return len(text) > 1 && (text[0] == '{' || text[0] == '[')
+	at := skipSpace(text, 0)
+	return at+1 < len(text) && (text[at] == '{' || text[at] == '[')
 }
 
 // number walks over a number, which may be a card's.
