@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -190,147 +188,6 @@ func doRequest(target string) error {
 		resp.Body.Close()
 	}
 	return err
-}
-
-func TestMarks(t *testing.T) {
-	plain := errors.New("plain")
-	for name, c := range map[string]struct {
-		err     error
-		class   timeline.ErrorClass
-		breaker BreakerEffect
-		after   time.Duration
-	}{
-		"permanent":                    {Permanent(plain), timeline.ClassPermanent, BreakerIgnore, 0},
-		"permanent 503":                {Permanent(statusError(503)), timeline.ClassPermanent, BreakerFailure, 0},
-		"permanent, wrapped":           {fmt.Errorf("a: %w", Permanent(plain)), timeline.ClassPermanent, BreakerIgnore, 0},
-		"permanent, joined":            {errors.Join(plain, Permanent(plain)), timeline.ClassPermanent, BreakerIgnore, 0},
-		"retry a 400":                  {RetryAfter(time.Second, statusError(400)), timeline.ClassRetryable, BreakerIgnore, time.Second},
-		"retry a panic's wrapper":      {RetryAfter(-time.Second, plain), timeline.ClassRetryable, BreakerFailure, 0},
-		"both":                         {Permanent(RetryAfter(time.Second, plain)), timeline.ClassPermanent, BreakerIgnore, 0},
-		"both, the other way":          {RetryAfter(time.Second, Permanent(plain)), timeline.ClassPermanent, BreakerIgnore, 0},
-		"own word yes":                 {&knowing{retryable: true, cause: statusError(400)}, timeline.ClassRetryable, BreakerIgnore, 0},
-		"own word no":                  {&knowing{cause: statusError(503)}, timeline.ClassPermanent, BreakerFailure, 0},
-		"own word no, nothing known":   {&knowing{}, timeline.ClassPermanent, BreakerIgnore, 0},
-		"explicit over own word":       {RetryAfter(time.Minute, &knowing{}), timeline.ClassRetryable, BreakerFailure, time.Minute},
-		"own patience":                 {fmt.Errorf("a: %w", patient(time.Minute)), timeline.ClassRetryable, BreakerFailure, time.Minute},
-		"the longest of two":           {errors.Join(patient(time.Minute), patient(time.Hour)), timeline.ClassRetryable, BreakerFailure, time.Hour},
-		"gRPC RetryInfo":               {grpcErr(14, true), timeline.ClassRetryable, BreakerFailure, 2500 * time.Millisecond},
-		"absurd patience is cut":       {patient(1<<63 - 1), timeline.ClassRetryable, BreakerFailure, MaxRetryAfter},
-		"permanent over own word yes":  {Permanent(&knowing{retryable: true}), timeline.ClassPermanent, BreakerIgnore, 0},
-		"two own words: permanent one": {errors.Join(&knowing{retryable: true}, &knowing{}), timeline.ClassPermanent, BreakerIgnore, 0},
-	} {
-		f := Classify(context.Background(), nil, c.err)
-		if f.Class != c.class || f.Breaker != c.breaker || f.RetryAfter != c.after || f.HasRetryAfter && f.Class == timeline.ClassPermanent {
-			t.Errorf("%s: class %s breaker %d after %v, want %s %d %v", name, f.Class, f.Breaker, f.RetryAfter, c.class, c.breaker, c.after)
-		}
-	}
-	if Permanent(nil) != nil || RetryAfter(time.Second, nil) != nil {
-		t.Error("a mark on nothing is something")
-	}
-	for _, marked := range []error{Permanent(io.EOF), RetryAfter(1, io.EOF)} {
-		if !errors.Is(marked, io.EOF) || marked.Error() != "EOF" {
-			t.Errorf("%v: the original error was lost", marked)
-		}
-	}
-	if err := NewPanic(io.EOF); !errors.Is(err, io.EOF) || !strings.Contains(string(err.Stack), "TestMarks") {
-		t.Error("a panic lost its error or its stack")
-	}
-}
-
-func TestContexts(t *testing.T) {
-	background := context.Background()
-	cancelled, cancel := context.WithCancelCause(background)
-	cancel(errors.New("an operator said so"))
-	over, stop := context.WithDeadline(background, time.Now().Add(-time.Second))
-	defer stop()
-	attempt, stop2 := context.WithTimeoutCause(background, 0, errors.New("a cause of its own"))
-	defer stop2()
-	<-attempt.Done()
-
-	plain := errors.New("plain")
-	for name, c := range map[string]struct {
-		ctx, attempt context.Context
-		err          error
-		class        timeline.ErrorClass
-		kind         string
-		breaker      BreakerEffect
-		reason       timeline.FailureReason
-	}{
-		"caller cancelled":               {cancelled, cancelled, plain, timeline.ClassAborted, KindCancelled, BreakerIgnore, ""},
-		"caller cancelled, the cause":    {cancelled, cancelled, &url.Error{Op: "Post", Err: context.Cause(cancelled)}, timeline.ClassAborted, KindCancelled, BreakerIgnore, ""},
-		"caller cancelled, a 400":        {cancelled, cancelled, statusError(400), timeline.ClassAborted, KindCancelled, BreakerIgnore, ""},
-		"caller cancelled, own word":     {cancelled, cancelled, &knowing{}, timeline.ClassAborted, KindCancelled, BreakerIgnore, ""},
-		"caller cancelled, marked":       {cancelled, cancelled, Permanent(plain), timeline.ClassPermanent, KindOther, BreakerIgnore, timeline.FailPermanent},
-		"attempt cancelled":              {background, cancelled, plain, timeline.ClassAborted, KindCancelled, BreakerIgnore, ""},
-		"task's deadline":                {over, over, context.DeadlineExceeded, timeline.ClassPermanent, KindDeadline, BreakerIgnore, timeline.FailDeadline},
-		"task's deadline, another error": {over, over, statusError(503), timeline.ClassPermanent, KindDeadline, BreakerIgnore, timeline.FailDeadline},
-		"attempt timeout":                {background, attempt, context.DeadlineExceeded, timeline.ClassRetryable, KindTimeout, BreakerFailure, ""},
-		"attempt timeout, the cause":     {background, attempt, context.Cause(attempt), timeline.ClassRetryable, KindTimeout, BreakerFailure, ""},
-		"attempt timeout, reset":         {background, attempt, opError(syscall.ECONNRESET), timeline.ClassRetryable, KindTimeout, BreakerFailure, ""},
-		"attempt timeout, a 503":         {background, attempt, statusError(503), timeline.ClassRetryable, "http_503", BreakerFailure, ""},
-		"attempt timeout, a 400":         {background, attempt, statusError(400), timeline.ClassPermanent, "http_400", BreakerIgnore, timeline.FailPermanent},
-		"another's cancellation":         {background, background, context.Canceled, timeline.ClassRetryable, KindOther, BreakerFailure, ""},
-		"no contexts":                    {nil, nil, plain, timeline.ClassRetryable, KindOther, BreakerFailure, ""},
-	} {
-		f := Classify(c.ctx, c.attempt, c.err)
-		if f.Class != c.class || f.Kind != c.kind || f.Breaker != c.breaker || f.Reason != c.reason || f.Err != c.err {
-			t.Errorf("%s: %+v", name, f)
-		}
-	}
-	if f := Classify(cancelled, cancelled, nil); !f.OK() {
-		t.Error("a success whose caller is gone is no success")
-	}
-}
-
-// TestRealCauses asks net/http itself, which returns the cause of a context
-// instead of its error.
-func TestRealCauses(t *testing.T) {
-	release := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-r.Context().Done():
-		case <-release:
-		}
-	}))
-	defer server.Close()
-	defer close(release)
-	call := func(ctx context.Context, client *http.Client) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := client.Do(req)
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(errors.New("cancelled by an operator"))
-	if f := Classify(ctx, ctx, call(ctx, http.DefaultClient)); f.Class != timeline.ClassAborted {
-		t.Errorf("cancelled with a cause: %+v", f)
-	}
-	attempt, stop := context.WithTimeoutCause(context.Background(), 20*time.Millisecond, errors.New("attempt took too long"))
-	defer stop()
-	if f := Classify(context.Background(), attempt, call(attempt, http.DefaultClient)); f.Class != timeline.ClassRetryable || f.Kind != KindTimeout || !f.Timeout {
-		t.Errorf("attempt timeout with a cause: %+v", f)
-	}
-	client := &http.Client{Timeout: 20 * time.Millisecond}
-	if f := Classify(context.Background(), context.Background(), call(context.Background(), client)); f.Kind != KindTimeout || f.Breaker != BreakerFailure {
-		t.Errorf("http.Client.Timeout: %+v", f)
-	}
-	self := httptest.NewUnstartedServer(http.NotFoundHandler())
-	self.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of us, rightly
-	self.StartTLS()
-	defer self.Close()
-	if f := Classify(context.Background(), nil, doRequest(self.URL)); f.Kind != KindTLSCertificate || f.Class != timeline.ClassPermanent {
-		t.Errorf("self-signed certificate: %+v", f)
-	}
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
-	if f := Classify(context.Background(), nil, doRequest(closed.URL)); f.Kind != KindConnectionRefused {
-		t.Errorf("closed port: %+v", f)
-	}
 }
 
 func TestSettings(t *testing.T) {
