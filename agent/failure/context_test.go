@@ -110,4 +110,3 @@ func TestRealCauses(t *testing.T) {
 		t.Errorf("closed port: %+v", f)
 	}
 }
-

@@ -56,4 +56,3 @@ func TestMarks(t *testing.T) {
 		t.Error("a panic lost its error or its stack")
 	}
 }
-
