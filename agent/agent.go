@@ -1,0 +1,188 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tasktrail/tasktrail/agent/breaker"
+	"github.com/tasktrail/tasktrail/agent/failure"
+	"github.com/tasktrail/tasktrail/agent/redact"
+	"github.com/tasktrail/tasktrail/agent/retry"
+	"github.com/tasktrail/tasktrail/internal/spool"
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// Agent wraps executors. It is safe for concurrent use. Tasks can be executed
+// from New on; their events wait in the spool until Start has begun to ship them.
+type Agent struct {
+	cfg        Config
+	policies   map[string]policy
+	classifier *failure.Classifier
+	breakers   *breaker.Set
+	providers  *retry.Providers
+	redactor   *redact.Redactor
+	sealer     *redact.Sealer
+
+	log    *spool.Log // nil where it could not be opened: tasks go on without
+	ids    timeline.IDGenerator
+	source string
+	shed   shed
+
+	tel     *telemetry
+	journal journal
+	live    liveState
+	recover recoveries
+	client  *http.Client
+	stats   counters
+
+	mu      sync.Mutex
+	queues  map[string]RetryHandler
+	changed chan struct{} // closed and replaced when queues change
+	started bool
+	closed  bool
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup
+	closing atomic.Bool
+}
+
+// policy is the retry configuration of one task type.
+type policy struct {
+	retry.Policy
+	timeout time.Duration
+}
+
+// New opens the spool and prepares everything else; it reaches no network and
+// starts no goroutine of its own but those of the spool. That the spool cannot be
+// opened is said in the log and in [Agent.Stats], and is no error: tasks go on,
+// without a record.
+func New(cfg Config) (*Agent, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	a := &Agent{
+		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, changed: make(chan struct{}),
+		providers: retry.NewProviders(cfg.Budget, 0), client: &http.Client{},
+	}
+	var err error
+	if a.classifier, err = failure.New(cfg.Failure); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	if a.breakers, err = breaker.NewSet(breaker.SetConfig{Config: cfg.Breaker}); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	if a.redactor, err = redact.New(cfg.Redact); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	if len(cfg.SealKeys) > 0 {
+		if a.sealer, err = redact.NewSealer(cfg.SealKeys...); err != nil {
+			return nil, fmt.Errorf("agent: %w", err)
+		}
+	}
+	for name, p := range cfg.Types {
+		timeout := cfg.Timeout
+		if p.Timeout != 0 {
+			timeout = max(p.Timeout, 0)
+		}
+		a.policies[name] = policy{merge(p.Retry, cfg.Retry), timeout}
+	}
+	if a.tel, err = newTelemetry(cfg, a.breakers); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	a.openSpool()
+	a.journal.open(a)
+	a.recover.open(a)
+	return a, nil
+}
+
+func (a *Agent) openSpool() {
+	log, err := spool.OpenSlot(a.cfg.SpoolDir, spool.Options{MaxBytes: a.cfg.SpoolMaxBytes, Logger: a.cfg.Logger})
+	if err != nil {
+		a.stats.spoolDown.Store(true)
+		a.cfg.Logger.Error("the spool cannot be opened: tasks run without a record", "dir", a.cfg.SpoolDir, "error", err)
+		var ids timeline.IDGenerator
+		a.source = ids.Next(time.Now()).String()
+		return
+	}
+	a.log, a.source = log, log.ID()
+}
+
+// Start begins to ship events, to take commands and to send heartbeats, until
+// Close. It returns at once; the collector may be away.
+func (a *Agent) Start(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.closed:
+		return errors.New("agent: start after close")
+	case a.started:
+		return errors.New("agent: started twice")
+	}
+	a.started = true
+	ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if a.log != nil {
+		a.wg.Go(func() { a.ship(ctx) })
+		a.wg.Go(func() { a.adopt(ctx) })
+	}
+	a.wg.Go(func() { a.takeCommands(ctx) })
+	a.wg.Go(func() { a.live.run(ctx, a) })
+	a.wg.Go(func() { a.recover.run(ctx, a) })
+	return nil
+}
+
+// drainTimeout bounds how long Close ships what is left where its context does
+// not.
+const drainTimeout = 10 * time.Second
+
+var errClosing = errors.New("the agent closes")
+
+// Close ships what is left, as long as ctx allows, stops what Start began and
+// closes the spool. What was not shipped is shipped by the next process. Running
+// tasks should have ended before; those that have not write no more events.
+func (a *Agent) Close(ctx context.Context) error {
+	a.mu.Lock()
+	if a.closed {
+		a.mu.Unlock()
+		return nil
+	}
+	a.closed = true
+	started := a.started
+	a.mu.Unlock()
+	ctx, stop := context.WithTimeout(ctx, drainTimeout)
+	defer stop()
+	if started {
+		if err := a.Flush(ctx); err != nil {
+			a.cfg.Logger.Warn("not everything was shipped before the end; the next process goes on", "error", err)
+		}
+		a.cancel(errClosing)
+	}
+	a.wg.Wait()
+	a.client.CloseIdleConnections()
+	errs := []error{a.journal.save(), a.recover.save(), a.tel.close()}
+	if a.log != nil {
+		errs = append(errs, a.log.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Agent) policyOf(t *Task) policy {
+	p, ok := a.policies[t.Type]
+	if !ok {
+		p = policy{a.cfg.Retry, a.cfg.Timeout}
+	}
+	if t.MaxAttempts > 0 {
+		p.MaxAttempts = t.MaxAttempts
+	}
+	if t.RunnerMaxAttempts > 0 {
+		p.MaxAttempts = min(p.MaxAttempts, t.RunnerMaxAttempts)
+	}
+	if t.Timeout > 0 {
+		p.timeout = t.Timeout
+	}
+	return p
+}

@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tasktrail/tasktrail/agent/breaker"
+	"github.com/tasktrail/tasktrail/agent/failure"
+	"github.com/tasktrail/tasktrail/agent/retry"
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+var (
+	errTaskDeadline   = errors.New("the task's deadline is over")
+	errAttemptTimeout = errors.New("the attempt took longer than its timeout")
+)
+
+// try makes one attempt, unless the provider's breaker forbids it, and records it
+// with what follows from it.
+func (r *run) try(fn Func) (step Step) {
+	now := time.Now()
+	if err := r.ctx.Err(); err != nil {
+		return r.stopped("")
+	}
+	permit, ok := r.breaker.Acquire(now)
+	if !ok {
+		return Step{Outcome: Failed, Err: r.fail(timeline.FailCircuitOpen, nil, ErrCircuitOpen)}
+	}
+	if half := permit.HalfOpened(); half != nil {
+		r.attempt++
+		r.emitChange(half)
+		r.attempt--
+	}
+	r.attempt++
+	r.counted++
+	ctx, stop := r.attemptContext()
+	defer stop(nil)
+	ctx, span := r.tel.startAttempt(ctx, r)
+	defer span.End()
+	r.emit(&timeline.Event{Type: timeline.AttemptStarted, Attempt: r.attempt, Breaker: r.breaker.Describe(), SpanID: spanID(span), TraceID: traceID(span)})
+	r.running.Store(int64(r.attempt))
+
+	began := time.Now()
+	var (
+		res      Result
+		err      error
+		returned bool
+	)
+	// In a deferred function, so that a panic and runtime.Goexit in the executor
+	// are recorded like any failure, and the breaker gets its permit back. After a
+	// Goexit the goroutine ends, as its owner wanted, with everything on record.
+	defer func() {
+		if !returned {
+			if v := recover(); v != nil {
+				err = failure.NewPanic(v)
+			} else {
+				err = failure.NewGoexit()
+			}
+		}
+		r.running.Store(0)
+		r.progress.Store(nil)
+		step = r.settle(ctx, span, permit, res, err, time.Since(began))
+	}()
+	res, err = fn(context.WithValue(ctx, attemptKey{}, r), r.handed())
+	returned = true
+	return step
+}
+
+// handed is the task as the executor gets it: with its original input.
+func (r *run) handed() Task {
+	t := r.task
+	t.Input = r.original
+	return t
+}
+
+func (r *run) attemptContext() (context.Context, context.CancelCauseFunc) {
+	if r.policy.timeout <= 0 {
+		return r.ctx, func(error) {}
+	}
+	ctx, stop := context.WithTimeoutCause(r.ctx, r.policy.timeout, errAttemptTimeout)
+	return ctx, func(error) { stop() }
+}
+
+// settle records the outcome of an attempt and decides what follows.
+func (r *run) settle(ctx context.Context, span trace.Span, permit breaker.Permit, res Result, err error, took time.Duration) Step {
+	f := r.a.classifier.Classify(r.ctx, ctx, err)
+	ids := timeline.Event{Attempt: r.attempt, Duration: timeline.Millis(took), TraceID: traceID(span), SpanID: spanID(span)}
+	if f.OK() {
+		change := permit.Success(took)
+		r.provider.Success()
+		e := ids
+		e.Type = timeline.AttemptSuccess
+		r.emit(&e)
+		r.emitChange(change)
+		r.tel.endAttempt(span, nil)
+		r.complete(res)
+		return Step{Outcome: Completed, Result: res}
+	}
+	if f.Class == timeline.ClassAborted {
+		permit.Ignore(took)
+		r.counted--
+		r.tel.endAttempt(span, f.ToError())
+		return r.aborted(ids, err)
+	}
+	var change *breaker.StateChange
+	if f.Breaker == failure.BreakerFailure {
+		change = permit.Failure(took)
+	} else {
+		permit.Ignore(took)
+	}
+	last := f.ToError()
+	last.Message = r.a.redactor.Text(last.Message)
+	e := ids
+	e.Type, e.Error, e.Breaker = timeline.AttemptFailed, last, r.breaker.Describe()
+	r.emit(&e)
+	r.emitChange(change)
+	r.tel.endAttempt(span, last)
+	return r.decide(f, last, err)
+}
+
+func (r *run) decide(f failure.Failure, last *timeline.Error, err error) Step {
+	now := time.Now()
+	d := retry.Decide(retry.Input{
+		Policy: r.policy.Policy, Attempts: r.counted, NextAttempt: r.attempt + 1, Failure: f, Now: now, Deadline: r.task.Deadline,
+		BreakerBlocked: r.breaker.Blocked(now), PausedUntil: r.provider.PausedUntil(now), Budget: r.provider.Budget(), Rand: rand.Float64(),
+	})
+	if !d.PauseUntil.IsZero() {
+		r.provider.Pause(now, d.PauseUntil)
+	}
+	if d.Action == retry.ActionRetry {
+		r.emit(&timeline.Event{Type: timeline.TaskRetried, Attempt: r.attempt, Retry: &d.Retry, Error: last})
+		r.tel.retried(r, last)
+		return Step{Outcome: Retrying, Delay: d.Delay, NextAttempt: r.attempt + 1, Err: err}
+	}
+	return Step{Outcome: Failed, Err: r.fail(d.Reason, last, err)}
+}
+
+// aborted records an attempt that was stopped, by the caller or by an operator.
+func (r *run) aborted(e timeline.Event, err error) Step {
+	cause := context.Cause(r.ctx)
+	e.Type = timeline.AttemptAborted
+	e.StopProof = r.a.redactor.Text(cause.Error())
+	r.emit(&e)
+	return r.stopped("stopped", err)
+}
+
+// stopped ends what was stopped before or during an attempt.
+func (r *run) stopped(proof string, errs ...error) Step {
+	cause := context.Cause(r.ctx)
+	if errors.Is(cause, ErrCancelled) {
+		if proof == "" {
+			proof = "not_running"
+		}
+		return Step{Outcome: Cancelled, Err: r.cancelled(proof)}
+	}
+	if errors.Is(cause, errTaskDeadline) {
+		return Step{Outcome: Failed, Err: r.fail(timeline.FailDeadline, nil, cause)}
+	}
+	r.tel.ended(r, "aborted", nil)
+	err := errors.Join(errs...)
+	if err == nil {
+		err = cause
+	}
+	return Step{Outcome: Aborted, Err: err}
+}
+
+// emitChange records a change of the breaker on the task that made it.
+func (r *run) emitChange(c *breaker.StateChange) {
+	if c == nil {
+		return
+	}
+	e := timeline.Event{Attempt: r.attempt, Breaker: c.Timeline()}
+	switch c.To {
+	case timeline.BreakerOpen:
+		e.Type = timeline.CircuitBreakerOpened
+	case timeline.BreakerHalfOpen:
+		e.Type = timeline.CircuitBreakerHalfOpened
+	default:
+		e.Type = timeline.CircuitBreakerClosed
+	}
+	r.emit(&e)
+}
+
+func spanID(s trace.Span) timeline.SpanID   { return timeline.SpanID(s.SpanContext().SpanID()) }
+func traceID(s trace.Span) timeline.TraceID { return timeline.TraceID(s.SpanContext().TraceID()) }

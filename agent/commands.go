@@ -1,0 +1,225 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// RetryHandler enqueues the next run of a task into its runner, with the run's
+// number and the task's id on it. It may be called more than once for the same
+// command; the runner's own uniqueness, by task id and run, makes that one run.
+type RetryHandler func(ctx context.Context, c timeline.Command) error
+
+// HandleQueue registers who carries out the retries of a queue. Dead letters of
+// its tasks are then requeueable. Safe at any time, also after Start.
+func (a *Agent) HandleQueue(queue string, h RetryHandler) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.queues[queue] = h
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+func (a *Agent) serves(queue string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.queues[queue] != nil
+}
+
+func (a *Agent) served() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.queues))
+}
+
+func (a *Agent) handler(queue string) RetryHandler {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.queues[queue]
+}
+
+// silence is how long the collector may say nothing, not even a heartbeat, before
+// the connection counts as dead.
+const silence = 35 * time.Second
+
+// maxCommand bounds one command: an input and what goes with it.
+const maxCommand = 4 << 20
+
+// takeCommands holds a connection to the collector, on which retries and cancels
+// come down, until ctx ends.
+func (a *Agent) takeCommands(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; {
+		a.mu.Lock()
+		changed := a.changed
+		a.mu.Unlock()
+		conn, stop := context.WithCancel(ctx)
+		go func() { // a new queue needs a new connection
+			select {
+			case <-changed:
+				stop()
+			case <-conn.Done():
+			}
+		}()
+		heard, err := a.listen(conn, stop)
+		stop()
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-changed:
+			n = 0
+			continue
+		default:
+		}
+		if heard {
+			n = 0
+		}
+		a.cfg.Logger.Debug("the connection for commands ended", "error", err)
+		timer := time.NewTimer(backoff(n))
+		n++
+		select {
+		case <-timer.C:
+		case <-changed:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// listen reads commands from one connection. heard says that it was accepted.
+func (a *Agent) listen(ctx context.Context, stop context.CancelFunc) (heard bool, err error) {
+	q := url.Values{
+		"source": {a.source}, "queues": {strings.Join(a.served(), ",")}, "namespace": {a.cfg.Namespace}, "agent": {a.cfg.Name}, "proto": {"1"},
+	}
+	req, err := a.request(ctx, http.MethodGet, "/v1/agent/commands?"+q.Encode(), "", nil)
+	if err != nil {
+		return false, err
+	}
+	watchdog := time.AfterFunc(silence, stop)
+	defer watchdog.Stop()
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if err := CheckResponse(resp); err != nil {
+		return false, err
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxCommand)
+	for lines.Scan() {
+		watchdog.Reset(silence)
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		var c timeline.Command
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			return true, fmt.Errorf("decode a command: %w", err)
+		}
+		a.carryOut(ctx, c)
+	}
+	return true, lines.Err()
+}
+
+// carryOut does what a command says. What fails is not acknowledged, and comes
+// again.
+func (a *Agent) carryOut(ctx context.Context, c timeline.Command) {
+	switch c.Kind {
+	case timeline.CommandCancel:
+		a.live.stop(runKey{c.Namespace, c.Task.ID, c.Run}, c.Operator)
+		a.stats.commands.Add(1)
+	case timeline.CommandRetry:
+		if err := a.startRun(ctx, c); err != nil && ctx.Err() == nil {
+			a.cfg.Logger.Error("a retry could not be started; it will be sent again", "task_id", c.Task.ID, "run", c.Run, "error", err)
+		}
+	default:
+		a.cfg.Logger.Warn("a command of a kind that is not known is left alone", "kind", c.Kind)
+	}
+}
+
+// startRun hands the next run of a task to its runner and records that, which is
+// the acknowledgement.
+func (a *Agent) startRun(ctx context.Context, c timeline.Command) error {
+	h := a.handler(c.Queue)
+	if h == nil {
+		return fmt.Errorf("no handler for queue %q", c.Queue)
+	}
+	if c.Reason == "" {
+		c.Reason = timeline.RetryManual
+	}
+	if err := a.unseal(&c); err != nil {
+		return err
+	}
+	// Fixed before the runner has the task, so that the run's events, which a worker
+	// may write at once, come after.
+	at := time.Now()
+	if !at.After(c.RequestedAt) {
+		at = c.RequestedAt.Add(1)
+	}
+	if a.recover.taken(c.ID) {
+		// The runner has it; what did not arrive is the acknowledgement, which is
+		// given again under the same id.
+		a.stats.repeated.Add(1)
+	} else {
+		a.journal.expect(runKey{c.Namespace, c.Task.ID, c.Run}, at)
+		if err := h(ctx, c); err != nil {
+			return err
+		}
+		a.recover.take(c.ID)
+		a.stats.commands.Add(1)
+	}
+	e := timeline.Event{
+		ID:   timeline.DerivedEventID(c.Namespace, c.Task.ID, c.Run, 0, timeline.TaskRetried),
+		Type: timeline.TaskRetried, Task: c.Task, Run: c.Run, Seq: 1, OccurredAt: at.UTC(), Operator: c.Operator,
+		Retry: &timeline.Retry{NextAttempt: 1, Reason: c.Reason, CommandID: c.ID},
+	}
+	e.Task.Input = nil
+	if !c.DeadLetterID.IsZero() {
+		e.DeadLetter = &timeline.DeadLetterRef{ID: c.DeadLetterID}
+	}
+	a.record(&e)
+	return nil
+}
+
+// unseal puts the original input, as the operator edited it, into the command.
+func (a *Agent) unseal(c *timeline.Command) error {
+	if len(c.Sealed) > 0 {
+		if a.sealer == nil {
+			return fmt.Errorf("the input is sealed, and this agent holds no key")
+		}
+		for run := c.Run - 1; ; run-- {
+			if run < 1 {
+				return fmt.Errorf("the sealed input belongs to no earlier run")
+			}
+			if timeline.DeadLetterID(c.Namespace, c.Task.ID, run) != c.DeadLetterID {
+				continue
+			}
+			original, err := a.sealer.Open(c.Namespace, c.Task.ID, run, c.Sealed)
+			if err != nil {
+				return fmt.Errorf("open the sealed input: %w", err)
+			}
+			c.Input = original
+			break
+		}
+	}
+	if len(c.InputPatch) > 0 {
+		patched, err := mergePatch(c.Input, c.InputPatch)
+		if err != nil {
+			return fmt.Errorf("edit the input: %w", err)
+		}
+		c.Input = patched
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// Do executes a task to its end: attempts, the waits between them in the caller's
+// goroutine, and the record of it all. The error of a run without success is a
+// *TaskError around the executor's last error. A caller that cancels ctx stops the
+// attempt, which does not count, and leaves no dead letter.
+func (a *Agent) Do(ctx context.Context, t Task, fn Func) (Result, error) {
+	if err := a.check(&t); err != nil {
+		return Result{}, err
+	}
+	r := a.begin(ctx, t, 1)
+	defer r.end()
+	r.open(Delivery{})
+	for {
+		step := r.try(fn)
+		switch step.Outcome {
+		case Completed:
+			return step.Result, nil
+		case Retrying:
+			if err := r.wait(step.Delay); err != nil {
+				return Result{}, r.stopped("").Err
+			}
+		default:
+			return Result{}, step.Err
+		}
+	}
+}
+
+// check refuses what could never be recorded.
+func (a *Agent) check(t *Task) error {
+	task := t.Task
+	task.Input = nil
+	if err := task.Validate(); err != nil {
+		return &TaskError{Reason: timeline.FailPermanent, Err: Permanent(err)}
+	}
+	return nil
+}
+
+// wait waits for the next attempt, or for the end of the task's context.
+func (r *run) wait(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
+}
+
+// Step makes one attempt of a task for a runner that does the waiting itself. The
+// first step of a run begins it; the agent's journal carries the count of
+// attempts from step to step, and where it has none the delivery's count holds.
+func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
+	if err := a.check(&t); err != nil {
+		return Step{Outcome: Failed, Err: err}
+	}
+	r := a.begin(ctx, t, d.Run)
+	defer r.end()
+	known := a.journal.load(r)
+	if !known {
+		r.attempt = max(d.Attempt-1, 0)
+		r.counted = r.attempt
+	}
+	if !r.started && r.attempt == 0 {
+		r.open(d)
+	}
+	// Kept however the executor ends, a Goexit included.
+	over := true
+	defer func() { a.journal.store(r, over) }()
+	if op := a.live.cancelledBefore(r); op != nil {
+		r.operator.Store(op)
+		return Step{Outcome: Cancelled, Err: r.cancelled("not_running")}
+	}
+	step := r.try(fn)
+	over = step.Outcome != Retrying && step.Outcome != Aborted
+	return step
+}
+
+// Created records that a task exists, for the side that enqueues: pending and
+// queue depth are true before any worker has seen it.
+func (a *Agent) Created(ctx context.Context, t Task, at time.Time) error {
+	if err := a.check(&t); err != nil {
+		return err
+	}
+	if a.log == nil {
+		return errors.New("agent: the spool could not be opened, nothing is recorded")
+	}
+	r := a.newRun(t, 1)
+	r.span = trace.SpanFromContext(ctx)
+	// Not the worker: who executes it is not known yet, and the worker's sequence
+	// begins at its own first event.
+	r.task.Agent = t.Agent
+	e := timeline.Event{Type: timeline.TaskCreated, OccurredAt: at}
+	r.emit(&e)
+	return nil
+}

@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// Heartbeats go every heartbeatEvery; progress that changed at most every
+// progressEvery.
+const (
+	heartbeatEvery = 15 * time.Second
+	progressEvery  = 250 * time.Millisecond
+	liveTimeout    = 5 * time.Second
+)
+
+// liveState is what runs at the moment: for heartbeats, progress and cancels. It
+// is live data, never recorded, and dropped while the collector is away.
+type liveState struct {
+	dirty atomic.Bool
+
+	mu   sync.Mutex
+	runs map[runKey]*run
+	// cancels are tasks to be stopped that do not run here now: their next attempt
+	// is not made.
+	cancels map[runKey]*timeline.Operator
+}
+
+// maxCancels bounds the cancels that wait for a task's next attempt.
+const maxCancels = 10_000
+
+func (l *liveState) add(r *run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.runs == nil {
+		l.runs, l.cancels = map[runKey]*run{}, map[runKey]*timeline.Operator{}
+	}
+	l.runs[r.key()] = r
+}
+
+func (l *liveState) remove(r *run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.runs[r.key()] == r {
+		delete(l.runs, r.key())
+	}
+}
+
+// stop cancels a run that is going on here; where it is not, its next attempt is
+// stopped before it begins.
+func (l *liveState) stop(key runKey, op *timeline.Operator) {
+	l.mu.Lock()
+	r := l.runs[key]
+	if r == nil && len(l.cancels) < maxCancels && l.cancels != nil {
+		l.cancels[key] = op
+	}
+	l.mu.Unlock()
+	if r != nil {
+		r.operator.Store(op)
+		r.stop(ErrCancelled)
+	}
+}
+
+func (l *liveState) cancelledBefore(r *run) *timeline.Operator {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	op := l.cancels[r.key()]
+	delete(l.cancels, r.key())
+	return op
+}
+
+// snapshot lists what runs.
+func (l *liveState) snapshot(namespace string) []timeline.LiveTask {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tasks := make([]timeline.LiveTask, 0, min(len(l.runs), timeline.MaxLiveTasks))
+	for _, r := range l.runs {
+		n := int(r.running.Load())
+		if n == 0 {
+			continue
+		}
+		if len(tasks) == timeline.MaxLiveTasks {
+			break
+		}
+		t := timeline.LiveTask{
+			TaskID: r.task.ID, Run: r.number, Attempt: n, Type: r.task.Type, Queue: r.task.Queue, UserID: r.task.UserID,
+			Progress: r.progress.Load(),
+		}
+		if r.task.Namespace != namespace {
+			t.Namespace = r.task.Namespace
+		}
+		tasks = append(tasks, t)
+	}
+	return tasks
+}
+
+// run sends heartbeats and progress until ctx ends.
+func (l *liveState) run(ctx context.Context, a *Agent) {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	var sent time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if !l.dirty.Swap(false) && now.Sub(sent) < heartbeatEvery {
+				continue
+			}
+			sent = now
+			if err := a.sendLive(ctx, l.snapshot(a.cfg.Namespace)); err != nil && ctx.Err() == nil {
+				a.stats.liveDropped.Add(1)
+				a.cfg.Logger.Debug("send heartbeats", "error", err)
+			}
+		}
+	}
+}
+
+func (a *Agent) sendLive(ctx context.Context, tasks []timeline.LiveTask) error {
+	ctx, stop := context.WithTimeout(ctx, liveTimeout)
+	defer stop()
+	body, err := json.Marshal(timeline.AgentLive{
+		SourceID: a.source, Agent: a.cfg.Name, Namespace: a.cfg.Namespace, Queues: a.served(), Tasks: tasks, At: time.Now().UTC(),
+	})
+	if err != nil {
+		return err
+	}
+	req, err := a.request(ctx, http.MethodPost, "/v1/agent/live", "application/json", body)
+	if err != nil {
+		return err
+	}
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+	if err == nil && resp.StatusCode >= http.StatusBadRequest {
+		err = CheckResponse(resp)
+	}
+	return err
+}
+
+// maxAnswer bounds what is read of the collector's answers.
+const maxAnswer = 64 << 10
+
+func (a *Agent) request(ctx context.Context, method, path, contentType string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.cfg.CollectorURL+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if a.cfg.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.cfg.Token)
+	}
+	return req, nil
+}

@@ -1,0 +1,187 @@
+// Package asynqrunner attaches Tasktrail to asynq: a middleware for the worker,
+// a client for the side that enqueues, and the way back, on which a retried dead
+// letter is enqueued again as its task's next run.
+//
+// asynq keeps the tasks and does the waiting; this package never sleeps and keeps
+// no state of its own. It lives in a module of its own, so that asynq reaches
+// only those who use it.
+package asynqrunner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/tasktrail/tasktrail/agent"
+)
+
+// Name is the runner's name in a task's timeline.
+const Name = "asynq"
+
+// Headers of an asynq task that carry what the runner's own fields cannot.
+const (
+	headerTaskID  = "tasktrail-task-id" // the task's id where it differs from asynq's: later runs
+	headerRun     = "tasktrail-run"
+	headerCommand = "tasktrail-command-id"
+	headerCreated = "tasktrail-created-at"
+)
+
+// Describe tells what a task is about, from its type, payload and headers: its
+// agent.Task with whatever of provider, user, amount, metadata and the like the
+// payload holds. Fields that asynq knows (id, type, queue, input) are filled in
+// afterwards where they are empty.
+type Describe func(t *asynq.Task) agent.Task
+
+// Config says how to attach.
+type Config struct {
+	// Describe tells what a task is about. Defaults to what asynq knows.
+	Describe Describe
+	// Client enqueues retries. Without one, dead letters of this worker can not be
+	// retried through asynq, and say so.
+	Client *asynq.Client
+	// Queues are those whose retries this worker takes. Defaults to none.
+	Queues []string
+	// Retention is how long asynq keeps a completed retry, so that the same run is
+	// never enqueued twice. Defaults to 24 h.
+	Retention time.Duration
+}
+
+// Runner is the attachment of one worker. It is safe for concurrent use.
+type Runner struct {
+	agent *agent.Agent
+	cfg   Config
+}
+
+// New attaches an agent to asynq and registers the queues whose retries it takes.
+func New(a *agent.Agent, cfg Config) (*Runner, error) {
+	if a == nil {
+		return nil, errors.New("asynqrunner: an agent is needed")
+	}
+	if cfg.Describe == nil {
+		cfg.Describe = func(*asynq.Task) agent.Task { return agent.Task{} }
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = 24 * time.Hour
+	}
+	r := &Runner{agent: a, cfg: cfg}
+	for _, q := range cfg.Queues {
+		if cfg.Client == nil {
+			return nil, fmt.Errorf("asynqrunner: queue %s: a Client is needed to take its retries", q)
+		}
+		a.HandleQueue(q, r.requeue)
+	}
+	return r, nil
+}
+
+// Middleware executes each task as one attempt of the agent. What the handler
+// returns is classified, recorded and turned into asynq's own words: retry with
+// our delay, or do not retry.
+func (r *Runner) Middleware() asynq.MiddlewareFunc {
+	return func(next asynq.Handler) asynq.Handler {
+		return asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
+			return r.process(ctx, t, next)
+		})
+	}
+}
+
+func (r *Runner) process(ctx context.Context, t *asynq.Task, next asynq.Handler) error {
+	task, delivery := r.describe(ctx, t)
+	step := r.agent.Step(ctx, task, delivery, func(ctx context.Context, _ agent.Task) (agent.Result, error) {
+		return agent.Result{}, next.ProcessTask(ctx, t)
+	})
+	switch step.Outcome {
+	case agent.Completed:
+		return nil
+	case agent.Retrying:
+		return &delayed{err: step.Err, delay: step.Delay}
+	case agent.Aborted:
+		return &delayed{err: step.Err, aborted: true}
+	default:
+		return fmt.Errorf("%w: %w", step.Err, asynq.SkipRetry)
+	}
+}
+
+// describe puts together what the payload says, what asynq knows and what the
+// headers carry.
+func (r *Runner) describe(ctx context.Context, t *asynq.Task) (agent.Task, agent.Delivery) {
+	task := r.cfg.Describe(t)
+	headers := t.Headers()
+	id, _ := asynq.GetTaskID(ctx)
+	if v := headers[headerTaskID]; v != "" {
+		id = v
+	}
+	if task.ID == "" {
+		task.ID = id
+	}
+	queue, _ := asynq.GetQueueName(ctx)
+	fillTask(&task, t, queue)
+	task.TraceCarrier = headers
+	retried, _ := asynq.GetRetryCount(ctx)
+	// asynq gives up after its own count, whatever we decide: the smaller one holds.
+	if most, ok := asynq.GetMaxRetry(ctx); ok && (task.MaxAttempts == 0 || task.MaxAttempts > most+1) {
+		task.RunnerMaxAttempts = most + 1
+	}
+	d := agent.Delivery{Run: 1, Attempt: retried + 1}
+	if n, err := strconv.Atoi(headers[headerRun]); err == nil && n > 0 {
+		d.Run = n
+	}
+	if at, err := time.Parse(time.RFC3339Nano, headers[headerCreated]); err == nil {
+		d.CreatedAt, d.Created = at, true
+	}
+	return task, d
+}
+
+func fillTask(task *agent.Task, t *asynq.Task, queue string) {
+	if task.Type == "" {
+		task.Type = t.Type()
+	}
+	if task.Queue == "" {
+		task.Queue = queue
+	}
+	if task.Runner == "" {
+		task.Runner = Name
+	}
+	if task.Input == nil {
+		task.Input = t.Payload()
+	}
+}
+
+// delayed is what asynq gets back of an attempt that is to be tried again.
+type delayed struct {
+	err     error
+	delay   time.Duration
+	aborted bool
+}
+
+func (d *delayed) Error() string { return d.err.Error() }
+func (d *delayed) Unwrap() error { return d.err }
+
+// Configure sets what a server needs to wait as the agent decides: RetryDelayFunc
+// and IsFailure. What the configuration had is used for tasks that are not ours.
+func (r *Runner) Configure(cfg asynq.Config) asynq.Config {
+	delay, failure := cfg.RetryDelayFunc, cfg.IsFailure
+	cfg.RetryDelayFunc = func(n int, err error, t *asynq.Task) time.Duration {
+		var d *delayed
+		if errors.As(err, &d) {
+			return d.delay
+		}
+		if delay == nil {
+			return asynq.DefaultRetryDelayFunc(n, err, t)
+		}
+		return delay(n, err, t)
+	}
+	// An aborted attempt does not count: asynq hands the task out again with the
+	// count it had.
+	cfg.IsFailure = func(err error) bool {
+		var d *delayed
+		if errors.As(err, &d) && d.aborted {
+			return false
+		}
+		return failure == nil && err != nil || failure != nil && failure(err)
+	}
+	return cfg
+}

@@ -1,0 +1,220 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/tasktrail/tasktrail/agent/failure"
+	"github.com/tasktrail/tasktrail/internal/spool"
+	"github.com/tasktrail/tasktrail/timeline/wire"
+)
+
+const (
+	shipCursor = "ship"
+	// A batch is at most so large: well within what a collector takes at once.
+	shipBytes   = 1 << 20
+	shipFrames  = 4096
+	shipTimeout = 30 * time.Second
+	// Waits between tries that were in vain.
+	shipBase, shipCap = 100 * time.Millisecond, 10 * time.Second
+	adoptEvery        = 30 * time.Second
+)
+
+// ship sends what is in the spool, in order, until ctx ends: for as long as it
+// takes, since nothing that was recorded is given up.
+func (a *Agent) ship(ctx context.Context) {
+	if err := a.shipLog(ctx, a.log, false); err != nil && ctx.Err() == nil {
+		a.cfg.Logger.Error("the spool cannot be read: nothing more is shipped", "dir", a.log.Dir(), "error", err)
+	}
+}
+
+// shipLog sends the frames of a log. With untilEnd it returns when all are sent.
+func (a *Agent) shipLog(ctx context.Context, log *spool.Log, untilEnd bool) error {
+	cursor, err := log.Cursor(shipCursor)
+	if err != nil {
+		return err
+	}
+	var b spool.Batch
+	var request []byte
+	for ctx.Err() == nil {
+		if err := log.ReadBatch(cursor.Position(), shipBytes, shipFrames, &b); err != nil {
+			return err
+		}
+		if b.Empty() {
+			if untilEnd {
+				return nil
+			}
+			if err := log.Wait(ctx, cursor.Position()); err != nil {
+				return err
+			}
+			continue
+		}
+		if request, err = a.deliver(ctx, b.Frames, request[:0]); err != nil {
+			return err
+		}
+		if err := cursor.Advance(b.To); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// deliver sends frames until the collector has taken them. A request it will
+// never take is halved until only the frame at fault is set aside, counted. The
+// buffer is returned for the next one.
+func (a *Agent) deliver(ctx context.Context, frames [][]byte, request []byte) ([]byte, error) {
+	if len(frames) == 0 {
+		return request, nil
+	}
+	request = wire.AppendExportRequest(request[:0], wire.Resource{ServiceName: a.cfg.Name, ServiceInstanceID: a.source}, frames)
+	for n := 0; ; n++ {
+		refused, wait, err := a.post(ctx, request)
+		if err == nil {
+			a.stats.shipped.Add(uint64(len(frames) - refused))
+			a.stats.refused.Add(uint64(refused))
+			return request, nil
+		}
+		if ctx.Err() != nil {
+			return request, context.Cause(ctx)
+		}
+		var never *neverTaken
+		if errors.As(err, &never) {
+			if len(frames) == 1 {
+				a.stats.refused.Add(1)
+				a.cfg.Logger.Error("the collector will never take an event: it is set aside", "error", err)
+				return request, nil
+			}
+			half := len(frames) / 2
+			if request, err = a.deliver(ctx, frames[:half], request); err != nil {
+				return request, err
+			}
+			return a.deliver(ctx, frames[half:], request)
+		}
+		if a.stats.shipErrors.Add(1) == 1 || n == 5 {
+			a.cfg.Logger.Warn("events cannot be shipped; they wait in the spool", "collector", a.cfg.CollectorURL, "error", err)
+		}
+		timer := time.NewTimer(max(wait, backoff(n)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return request, context.Cause(ctx)
+		}
+	}
+}
+
+// backoff draws the wait after n tries in vain, over the whole range, so that a
+// fleet does not come back at the same moment.
+func backoff(n int) time.Duration {
+	most := shipCap
+	if n < 10 {
+		most = min(shipBase<<n, shipCap)
+	}
+	return most/4 + rand.N(most*3/4)
+}
+
+// neverTaken is an answer that a repetition cannot change.
+type neverTaken struct{ err error }
+
+func (e *neverTaken) Error() string { return e.err.Error() }
+func (e *neverTaken) Unwrap() error { return e.err }
+
+// post sends one request. It returns how many records the collector refused for
+// good, and how long it asked to be left alone.
+func (a *Agent) post(ctx context.Context, body []byte) (refused int, wait time.Duration, err error) {
+	ctx, stop := context.WithTimeout(ctx, shipTimeout)
+	defer stop()
+	req, err := a.request(ctx, http.MethodPost, "/v1/logs", "application/x-protobuf", body)
+	if err != nil {
+		return 0, 0, err
+	}
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the collector's answer: %w", err)
+	}
+	switch code := resp.StatusCode; {
+	case code == http.StatusOK:
+		refused, err = rejectedRecords(answer)
+		return refused, 0, err
+	case code == http.StatusBadRequest || code == http.StatusRequestEntityTooLarge || code == http.StatusUnsupportedMediaType:
+		return 0, 0, &neverTaken{fmt.Errorf("the collector answered %s", resp.Status)}
+	default:
+		wait, _ := failure.ParseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+		return 0, min(wait, time.Minute), fmt.Errorf("the collector answered %s", resp.Status)
+	}
+}
+
+// rejectedRecords reads partial_success.rejected_log_records out of an
+// ExportLogsServiceResponse: field 1 of field 1.
+func rejectedRecords(b []byte) (int, error) {
+	partial, _, err := protoField(b, 1)
+	if err != nil || partial == nil {
+		return 0, err
+	}
+	_, n, err := protoField(partial, 1)
+	return int(n), err
+}
+
+// Flush waits until the collector has acknowledged everything that was recorded
+// when it was called, or ctx ends.
+func (a *Agent) Flush(ctx context.Context) error {
+	if a.log == nil {
+		return errors.New("agent: the spool could not be opened, nothing is recorded")
+	}
+	cursor, err := a.log.Cursor(shipCursor)
+	if err != nil {
+		return fmt.Errorf("agent: flush: %w", err)
+	}
+	end := a.log.End()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for cursor.Position() < end {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("agent: flush: %w", context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// adopt ships what processes that are gone left in their slots.
+func (a *Agent) adopt(ctx context.Context) {
+	tick := time.NewTicker(adoptEvery)
+	defer tick.Stop()
+	for {
+		dirs, err := spool.Orphans(a.cfg.SpoolDir)
+		if err != nil {
+			a.cfg.Logger.Warn("look for spools of processes that are gone", "error", err)
+		}
+		for _, dir := range dirs {
+			if err := a.adoptOne(ctx, dir); err != nil && ctx.Err() == nil && !errors.Is(err, spool.ErrLocked) {
+				a.cfg.Logger.Warn("ship what a process left behind", "dir", dir, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Agent) adoptOne(ctx context.Context, dir string) error {
+	log, err := spool.Open(spool.Options{Dir: dir, MaxBytes: a.cfg.SpoolMaxBytes, Logger: a.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	a.cfg.Logger.Info("shipping what a process left behind", "dir", dir)
+	return errors.Join(a.shipLog(ctx, log, true), log.Close())
+}

@@ -1,0 +1,245 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tasktrail/tasktrail/agent/breaker"
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// telemetry tells the user's OpenTelemetry providers of the four task events, as
+// span events, counters and log records. Nothing depends on it: the timeline does
+// not travel this way.
+type telemetry struct {
+	tracer trace.Tracer
+	logger log.Logger
+
+	startedName, completedName, failedName, retryName string
+
+	started, completed, failed, retried metric.Int64Counter
+	duration                            metric.Float64Histogram
+	active                              metric.Int64UpDownCounter
+	gauge                               metric.Registration
+
+	mu    sync.RWMutex
+	tasks map[taskKind]*taskInstruments
+}
+
+// taskKind is what metrics tell tasks apart by: never ids.
+type taskKind struct{ kind, queue, agent, provider string }
+
+// maxKinds bounds the cached attribute sets; past it they are made anew.
+const maxKinds = 4096
+
+// taskInstruments are the attributes of one kind of task, ready for use.
+type taskInstruments struct {
+	t     *telemetry
+	attrs []attribute.KeyValue
+	set   metric.MeasurementOption
+	span  string
+}
+
+func newTelemetry(cfg Config, breakers *breaker.Set) (*telemetry, error) {
+	if cfg.TracerProvider == nil {
+		cfg.TracerProvider = otel.GetTracerProvider()
+	}
+	if cfg.MeterProvider == nil {
+		cfg.MeterProvider = otel.GetMeterProvider()
+	}
+	if cfg.LoggerProvider == nil {
+		cfg.LoggerProvider = otel.GetLoggerProvider()
+	}
+	ns := cfg.TelemetryNamespace
+	t := &telemetry{
+		tracer: cfg.TracerProvider.Tracer(scopeName), logger: cfg.LoggerProvider.Logger(scopeName), tasks: map[taskKind]*taskInstruments{},
+		startedName: ns + eventStarted, completedName: ns + eventCompleted, failedName: ns + eventFailed, retryName: ns + eventRetry,
+	}
+	m := cfg.MeterProvider.Meter(scopeName)
+	var errs [7]error
+	t.started, errs[0] = m.Int64Counter(t.startedName, metric.WithUnit("{task}"), metric.WithDescription("Runs that began."))
+	t.completed, errs[1] = m.Int64Counter(t.completedName, metric.WithUnit("{task}"), metric.WithDescription("Runs that completed."))
+	t.failed, errs[2] = m.Int64Counter(t.failedName, metric.WithUnit("{task}"), metric.WithDescription("Runs that failed."))
+	t.retried, errs[3] = m.Int64Counter(t.retryName, metric.WithUnit("{retry}"), metric.WithDescription("Retries that were scheduled."))
+	t.duration, errs[4] = m.Float64Histogram(ns+metricDuration, metric.WithUnit("s"), metric.WithDescription("How long runs took."))
+	t.active, errs[5] = m.Int64UpDownCounter(ns+metricActive, metric.WithUnit("{task}"), metric.WithDescription("Runs in progress in this process."))
+	var state metric.Int64ObservableGauge
+	state, errs[6] = m.Int64ObservableGauge(ns+metricBreaker, metric.WithDescription("0 closed, 1 half-open, 2 open."))
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	var err error
+	t.gauge, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, b := range breakers.All() {
+			o.ObserveInt64(state, breakerValue(b.State()), metric.WithAttributes(attribute.String(attrProvider, b.Key().Provider)))
+		}
+		return nil
+	}, state)
+	return t, err
+}
+
+func breakerValue(s timeline.BreakerState) int64 {
+	switch s {
+	case timeline.BreakerOpen:
+		return 2
+	case timeline.BreakerHalfOpen:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func (t *telemetry) close() error {
+	if t.gauge == nil {
+		return nil
+	}
+	return t.gauge.Unregister()
+}
+
+func (t *telemetry) forTask(task *Task) *taskInstruments {
+	k := taskKind{task.Type, task.Queue, task.Agent, task.Provider}
+	t.mu.RLock()
+	i := t.tasks[k]
+	t.mu.RUnlock()
+	if i != nil {
+		return i
+	}
+	i = &taskInstruments{t: t, span: operationProcess + " " + k.queue, attrs: []attribute.KeyValue{
+		attribute.String(attrTaskType, k.kind), attribute.String(attrTaskQueue, k.queue), attribute.String(attrTaskAgent, k.agent),
+	}}
+	if k.provider != "" {
+		i.attrs = append(i.attrs, attribute.String(attrProvider, k.provider))
+	}
+	i.set = metric.WithAttributeSet(attribute.NewSet(i.attrs...))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.tasks) < maxKinds {
+		t.tasks[k] = i
+	}
+	return i
+}
+
+// start begins the task's span: a child of the side that enqueued for the first
+// run, a new root linked to it for later ones.
+func (i *taskInstruments) start(ctx context.Context, r *run) (context.Context, trace.Span) {
+	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
+	if r.number > 1 {
+		if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+			opts = append(opts, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: sc}))
+		}
+	}
+	ctx, span := i.t.tracer.Start(ctx, i.span, opts...)
+	if span.IsRecording() {
+		span.SetAttributes(i.attrs...)
+		span.SetAttributes(
+			attribute.String(attrMessagingSystem, r.task.Runner), attribute.String(attrMessagingOperation, operationProcess),
+			attribute.String(attrMessagingDestination, r.task.Queue), attribute.String(attrMessagingMessageID, r.task.ID),
+			attribute.String(attrTaskID, r.task.ID), attribute.Int(attrTaskRun, r.number), attribute.String(attrTaskUser, r.task.UserID),
+		)
+	}
+	i.t.active.Add(ctx, 1, i.set)
+	return ctx, span
+}
+
+func (i *taskInstruments) startAttempt(ctx context.Context, r *run) (context.Context, trace.Span) {
+	ctx, span := i.t.tracer.Start(ctx, spanAttempt)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int(attrTaskAttempt, r.attempt))
+	}
+	return ctx, span
+}
+
+func (i *taskInstruments) endAttempt(span trace.Span, e *timeline.Error) {
+	if e != nil && span.IsRecording() {
+		span.SetAttributes(attribute.String(attrErrorType, e.Kind))
+		span.SetStatus(codes.Error, e.Message)
+	}
+}
+
+// The four events.
+
+func (t *telemetry) emit(r *run, name string, severity log.Severity, attrs ...attribute.KeyValue) {
+	if r.span.IsRecording() {
+		r.span.AddEvent(name, trace.WithAttributes(attrs...))
+	}
+	if !t.logger.Enabled(r.ctx, log.EnabledParameters{Severity: severity, EventName: name}) {
+		return
+	}
+	var rec log.Record
+	rec.SetEventName(name)
+	rec.SetTimestamp(r.last)
+	rec.SetSeverity(severity)
+	rec.AddAttributes(attribute.String(attrTaskID, r.task.ID), attribute.Int(attrTaskRun, r.number))
+	rec.AddAttributes(r.tel.attrs...)
+	rec.AddAttributes(attrs...)
+	t.logger.Emit(r.ctx, rec)
+}
+
+func (i *taskInstruments) started(r *run) {
+	i.t.started.Add(r.ctx, 1, i.set)
+	i.t.emit(r, i.t.startedName, log.SeverityInfo)
+}
+
+func (i *taskInstruments) completed(r *run) {
+	took := time.Since(r.began)
+	i.t.completed.Add(r.ctx, 1, i.set)
+	i.t.emit(r, i.t.completedName, log.SeverityInfo,
+		attribute.Float64(attrDurationMS, float64(took.Microseconds())/1000), attribute.Int(attrAttempts, r.counted))
+	i.ended(r, "completed", nil)
+}
+
+func (i *taskInstruments) failed(r *run, reason timeline.FailureReason, last *timeline.Error) {
+	i.t.failed.Add(r.ctx, 1, i.set)
+	i.t.emit(r, i.t.failedName, log.SeverityError, attribute.String(attrReason, string(reason)), attribute.Int(attrRetryCount, max(r.counted-1, 0)))
+	i.ended(r, "failed", last)
+}
+
+func (i *taskInstruments) retried(r *run, last *timeline.Error) {
+	i.t.retried.Add(r.ctx, 1, i.set)
+	i.t.emit(r, i.t.retryName, log.SeverityWarn, attribute.Int(attrAttempt, r.attempt), attribute.String(attrError, last.Kind))
+	if r.span.IsRecording() {
+		r.span.SetAttributes(attribute.String(attrErrorType, last.Kind))
+	}
+}
+
+// ended records how long the run took and how it ended.
+func (i *taskInstruments) ended(r *run, outcome string, last *timeline.Error) {
+	kind := ""
+	if last != nil {
+		kind = last.Kind
+	}
+	attrs := []attribute.KeyValue{attribute.String(attrOutcome, outcome)}
+	if kind != "" {
+		attrs = append(attrs, attribute.String(attrErrorType, kind))
+	}
+	i.t.duration.Record(r.ctx, time.Since(r.began).Seconds(), i.set, metric.WithAttributes(attrs...))
+	if r.span.IsRecording() {
+		r.span.SetAttributes(attrs...)
+		if outcome == "failed" {
+			r.span.SetStatus(codes.Error, kind)
+		}
+	}
+}
+
+// InjectTrace writes the trace context of ctx into a carrier that travels with a
+// task: headers, metadata.
+func (a *Agent) InjectTrace(ctx context.Context, carrier map[string]string) {
+	a.cfg.Propagator.Inject(ctx, propagation.MapCarrier(carrier))
+}
+
+func (a *Agent) extract(ctx context.Context, carrier map[string]string) context.Context {
+	if len(carrier) == 0 {
+		return ctx
+	}
+	return a.cfg.Propagator.Extract(ctx, propagation.MapCarrier(carrier))
+}

@@ -1,0 +1,134 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tasktrail/tasktrail/live"
+	broker "github.com/tasktrail/tasktrail/live/embedded"
+	"github.com/tasktrail/tasktrail/store"
+	engine "github.com/tasktrail/tasktrail/store/embedded"
+)
+
+// Database is the ClickHouse database that the embedded engine keeps events in.
+const Database = "default"
+
+// EngineCommand is the subcommand that runs the embedded engine as a child.
+const EngineCommand = "clickhouse"
+
+// startClickHouse opens the store, over an engine of our own where no server is
+// named, and brings its schema up to date.
+func (a *App) startClickHouse(ctx context.Context) error {
+	cfg := store.Config{DSN: a.set.ClickHouseDSN, Logger: a.log}
+	if cfg.DSN == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+		p, err := engine.Start(ctx, engine.ProcessConfig{
+			Command: []string{self, EngineCommand}, DataDir: filepath.Join(a.set.DataDir, "clickhouse"),
+			Addr: a.set.ClickHouseAddr, MaxMemory: a.set.ClickHouseMem, Logger: a.log,
+		})
+		if err != nil {
+			return err
+		}
+		a.undo.push("clickhouse engine", func(context.Context) error { return p.Stop() })
+		a.addrs.ClickHouse = p.Addr()
+		cfg.DSN, cfg.ReaderDSN = p.DSN(), p.ReaderDSN()
+	}
+	var err error
+	if a.store, err = store.Open(ctx, cfg); err != nil {
+		return err
+	}
+	a.undo.push("store", func(context.Context) error { return a.store.Close() })
+	if a.role == RoleQuery {
+		return nil // the collector, or tasktrail migrate, keeps the schema
+	}
+	return a.migrate(ctx)
+}
+
+// migrate brings the schema up to date. A collector keeps accepting while
+// ClickHouse is away, so a server that does not answer is no reason not to
+// start: the schema follows when it is back.
+func (a *App) migrate(ctx context.Context) error {
+	err := a.store.Migrate(ctx)
+	if err == nil || a.role == RoleUp {
+		return err
+	}
+	a.log.Warn("ClickHouse does not answer; events are kept in the log until it does", "error", err)
+	retry, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(5 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-retry.Done():
+				return
+			case <-tick.C:
+				if err := a.store.Migrate(retry); err == nil {
+					a.log.Info("ClickHouse answers; its schema is up to date")
+					return
+				}
+			}
+		}
+	}()
+	a.undo.pushFunc("migration", func() { stop(); <-done })
+	return nil
+}
+
+// startRedis starts the embedded broker where no server is named.
+func (a *App) startRedis(ctx context.Context) error {
+	if a.set.RedisURL != "" {
+		return nil
+	}
+	password, _, err := secretFile(a.set.DataDir, "redis-password", "")
+	if err != nil {
+		return err
+	}
+	b, err := broker.New(broker.Config{Addr: a.set.RedisAddr, Password: password, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	if err := b.Start(ctx); err != nil {
+		return err
+	}
+	a.undo.push("redis broker", func(context.Context) error { return b.Stop() })
+	a.addrs.Redis, a.set.RedisURL = b.Addr(), b.URL()
+	return nil
+}
+
+// startLive connects to Redis. The commands in it are authenticated by a key of
+// this installation, so that nobody who can merely write to Redis starts a task.
+func (a *App) startLive(ctx context.Context) error {
+	live.RouteClientLog(a.log)
+	key := a.set.CommandKey
+	if key == "" {
+		var err error
+		if key, _, err = secretFile(a.set.DataDir, "command-key", ""); err != nil {
+			return err
+		}
+	}
+	var err error
+	a.live, err = live.Open(live.Config{URL: a.set.RedisURL, CommandKey: []byte(key), OnConnect: a.onRedis, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	a.undo.push("live", func(context.Context) error { return a.live.Close() })
+	return a.live.Start(ctx)
+}
+
+// onRedis runs when Redis answers again: what it should hold and may have lost
+// is told to it anew.
+func (a *App) onRedis(ctx context.Context) {
+	if a.role == RoleQuery {
+		return
+	}
+	if err := a.redeliver(ctx, 0); err != nil && ctx.Err() == nil {
+		a.log.Warn("offer accepted retries to Redis again", "error", err)
+	}
+}

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tasktrail/tasktrail/alerting"
+	"github.com/tasktrail/tasktrail/collector"
+	"github.com/tasktrail/tasktrail/query"
+)
+
+// liveOnly is how old an event may be to be of use to the live view.
+const liveOnly = 10 * time.Second
+
+// clickHouseLinger is how long a batch waits for more: few parts against a quick
+// view.
+const clickHouseLinger = 150 * time.Millisecond
+
+func (a *App) startAlerting(ctx context.Context) error {
+	cfg := alerting.Config{Dir: filepath.Join(a.set.DataDir, "alerting"), Logger: a.log}
+	if a.set.WebhookURL != "" {
+		cfg.Channels = append(cfg.Channels, alerting.ChannelConfig{
+			Name: "webhook", Type: "webhook", URL: a.set.WebhookURL,
+			Secrets: []string{a.set.WebhookSecret}, AllowPrivate: a.set.WebhookAllowPrivate,
+		})
+	}
+	var err error
+	a.alerting, err = alerting.New(cfg, a.live)
+	if err != nil {
+		return err
+	}
+	a.undo.push("alerting", func(context.Context) error { return a.alerting.Close() })
+	return a.alerting.Start(ctx)
+}
+
+func (a *App) startCollector(ctx context.Context) error {
+	var err error
+	a.collector, err = collector.New(collector.Config{
+		GRPCAddr: a.set.OTLPGRPCAddr, HTTPAddr: a.set.OTLPHTTPAddr, Dir: filepath.Join(a.set.DataDir, "collector"),
+		LogMaxBytes: a.set.LogMaxBytes, TLSCertFile: a.set.TLSCert, TLSKeyFile: a.set.TLSKey, TLSClientCAFile: a.set.TLSClientCA,
+		ForwardOTLP: a.set.ForwardOTLP, AllowAnonymous: a.role == RoleUp && isLoopback(a.set.OTLPHTTPAddr) && isLoopback(a.set.OTLPGRPCAddr),
+		Logger: a.log,
+	}, collector.Deps{
+		Auth: collectorAuth{a.auth},
+		Sinks: []collector.SinkSpec{
+			{Sink: a.store, MaxBatchBytes: 16 << 20, MaxBatchFrames: 4096, Linger: clickHouseLinger, Tombstones: true},
+			{Sink: a.live.Publisher(), LossyAfter: liveOnly},
+			{Sink: a.live.CommandSink()},
+			{Sink: a.alerting},
+		},
+		Commands: a.live, Live: liveSink{a.live}, Tasks: a.store, Sources: a.live, Registerer: a.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	a.undo.push("collector", a.collector.Stop)
+	if err := a.collector.Start(ctx); err != nil {
+		return err
+	}
+	a.addrs.OTLPHTTP, a.addrs.OTLPGRPC = a.collector.HTTPAddr().String(), a.collector.GRPCAddr().String()
+	return nil
+}
+
+func (a *App) startQuery(ctx context.Context) error {
+	key, _, err := secretFile(a.set.DataDir, "session-key", "")
+	if err != nil {
+		return err
+	}
+	var writer query.EventWriter = a.collector
+	if a.collector == nil {
+		writer = newRemoteWriter(a.set.CollectorURL, a.set.Token)
+	}
+	ready := map[string]query.ReadyFunc{
+		"clickhouse": a.store.Ping,
+		"redis":      func(ctx context.Context) error { return a.live.Ping(ctx) },
+	}
+	if a.collector != nil {
+		ready["collector"] = func(context.Context) error { return a.collector.Ready() }
+	}
+	a.query, err = query.New(query.Config{Addr: a.set.HTTPAddr, SessionKey: []byte(key)}, query.Deps{
+		Reader: a.store, Auth: a.auth, Writer: writer, Claimer: a.live, Subscriber: a.live.Follower(),
+		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.undo.push("query", a.query.Stop)
+	if err := a.query.Start(ctx); err != nil {
+		return err
+	}
+	a.addrs.HTTP = a.query.Addr()
+	if !isLoopback(a.addrs.HTTP) && a.set.TLSCert == "" {
+		a.log.Warn("the API listens on a public address without TLS: put a proxy that speaks it in front", "addr", a.addrs.HTTP)
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Settings are what operators set, as flags, TASKTRAIL_* variables, or keys of
+// one YAML file, in that order of precedence and by the same names: http_addr is
+// --http-addr and TASKTRAIL_HTTP_ADDR. The struct is the whole list.
+type Settings struct {
+	HTTPAddr     string `yaml:"http_addr" usage:"address of the API and the live UI"`
+	OTLPGRPCAddr string `yaml:"otlp_grpc_addr" usage:"address of the OTLP/gRPC receiver"`
+	OTLPHTTPAddr string `yaml:"otlp_http_addr" usage:"address of the OTLP/HTTP receiver and of the agents' connection"`
+
+	ClickHouseDSN  string `yaml:"clickhouse_dsn" usage:"ClickHouse server; empty for the embedded engine"`
+	ClickHouseAddr string `yaml:"clickhouse_addr" usage:"address of the embedded engine's HTTP interface"`
+	ClickHouseMem  int64  `yaml:"clickhouse_max_memory" usage:"bytes the embedded engine may use"`
+	RedisURL       string `yaml:"redis_url" usage:"Redis server; empty for the embedded broker"`
+	RedisAddr      string `yaml:"redis_addr" usage:"address of the embedded broker"`
+	CommandKey     string `yaml:"command_key" usage:"key that commands in Redis are authenticated with; all collectors share it, empty for one kept in the data directory"`
+
+	DataDir    string `yaml:"data_dir" usage:"where logs, keys and the embedded engine's data live"`
+	AdminToken string `yaml:"admin_token" usage:"token with every scope; empty to generate one on the first start of up"`
+
+	// CollectorURL is where query, apart from the collector, sends operators' events.
+	CollectorURL string `yaml:"collector_url" usage:"OTLP/HTTP address of a collector, for query run apart from it"`
+	Token        string `yaml:"token" usage:"token that query and demo show to the collector"`
+
+	LogMaxBytes int64         `yaml:"log_max_bytes" usage:"bytes of accepted events the collector keeps on disk before it pushes back"`
+	Retention   time.Duration `yaml:"retention" usage:"how long ClickHouse keeps events"`
+
+	TLSCert     string `yaml:"tls_cert" usage:"certificate file of the receivers"`
+	TLSKey      string `yaml:"tls_key" usage:"key file of the receivers"`
+	TLSClientCA string `yaml:"tls_client_ca" usage:"CA file that clients of the receivers must be signed by"`
+	ForwardOTLP string `yaml:"forward_otlp" usage:"OTLP/HTTP backend that traces and metrics are forwarded to"`
+
+	WebhookURL          string `yaml:"webhook_url" usage:"URL that alerts are posted to, signed after Standard Webhooks"`
+	WebhookSecret       string `yaml:"webhook_secret" usage:"whsec_ secret of the webhook's signature"`
+	WebhookAllowPrivate bool   `yaml:"webhook_allow_private" usage:"let the webhook go to loopback and private addresses"`
+
+	JWTSecret   string `yaml:"jwt_secret" usage:"shared secret of JWTs (HS256)"`
+	JWKSURL     string `yaml:"jwks_url" usage:"URL of the JSON Web Key Set of JWTs"`
+	JWTIssuer   string `yaml:"jwt_issuer" usage:"issuer JWTs must name"`
+	JWTAudience string `yaml:"jwt_audience" usage:"audience JWTs must name"`
+
+	LogLevel  string `yaml:"log_level" usage:"debug, info, warn or error"`
+	LogFormat string `yaml:"log_format" usage:"text or json"`
+}
+
+// DefaultSettings listen on the loopback alone and keep everything below ./data.
+func DefaultSettings() Settings {
+	return Settings{
+		HTTPAddr: "127.0.0.1:8080", OTLPGRPCAddr: "127.0.0.1:4317", OTLPHTTPAddr: "127.0.0.1:4318",
+		ClickHouseAddr: "127.0.0.1:8123", ClickHouseMem: 4 << 30, RedisAddr: "127.0.0.1:6380",
+		DataDir: "./data", CollectorURL: "http://127.0.0.1:4318",
+		LogMaxBytes: 10 << 30, Retention: 90 * 24 * time.Hour,
+		LogLevel: "info", LogFormat: "text",
+	}
+}
+
+// Field is one setting, for the command line that makes flags of them.
+type Field struct {
+	Key   string // http_addr
+	Usage string
+	value reflect.Value
+}
+
+// Flag is the setting's name on the command line.
+func (f Field) Flag() string { return strings.ReplaceAll(f.Key, "_", "-") }
+
+// Env is the setting's environment variable.
+func (f Field) Env() string { return "TASKTRAIL_" + strings.ToUpper(f.Key) }
+
+// String is the present value as text.
+func (f Field) String() string { return fmt.Sprint(f.value.Interface()) }
+
+// IsBool reports whether the flag may stand without a value.
+func (f Field) IsBool() bool { return f.value.Kind() == reflect.Bool }
+
+// Set reads the value from text; the error names what is allowed.
+func (f Field) Set(text string) error {
+	switch v := f.value.Addr().Interface().(type) {
+	case *string:
+		*v = text
+	case *bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%s: %q is not true or false", f.Key, text)
+		}
+		*v = b
+	case *int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return fmt.Errorf("%s: %q is not a number of bytes", f.Key, text)
+		}
+		*v = n
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return fmt.Errorf("%s: %q is not a duration such as 90s or 24h", f.Key, text)
+		}
+		*v = d
+	default:
+		return fmt.Errorf("%s: settings of type %T cannot be read from text", f.Key, v)
+	}
+	return nil
+}
+
+// Fields lists the settings of s; setting one sets it in s.
+func Fields(s *Settings) []Field {
+	v := reflect.ValueOf(s).Elem()
+	fields := make([]Field, 0, v.NumField())
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		fields = append(fields, Field{Key: tag.Get("yaml"), Usage: tag.Get("usage"), value: v.Field(i)})
+	}
+	return fields
+}
+
+// Load reads the settings: defaults, then the YAML file at path where it is not
+// empty, then the environment. Flags are set by the caller afterwards, through
+// Fields. An unknown key of the file or an unknown TASKTRAIL_ variable is an
+// error that names it.
+func Load(path string, environ []string) (Settings, error) {
+	s := DefaultSettings()
+	if path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return s, fmt.Errorf("read the settings file: %w", err)
+		}
+		dec := yaml.NewDecoder(bytes.NewReader(b))
+		dec.KnownFields(true)
+		if err := dec.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+			return s, fmt.Errorf("settings file %s: %s", path, strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n ", ""))
+		}
+	}
+	fields := Fields(&s)
+	var errs []error
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		i := slices.IndexFunc(fields, func(f Field) bool { return f.Env() == name })
+		switch {
+		case i >= 0:
+			if err := fields[i].Set(value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		case strings.HasPrefix(name, "TASKTRAIL_") && !slices.Contains(otherVariables, name):
+			errs = append(errs, fmt.Errorf("%s is not a setting: see tasktrail up --help", name))
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+// otherVariables are read by parts that are not set through Settings.
+var otherVariables = []string{
+	"TASKTRAIL_CONFIG", "TASKTRAIL_CHDB_LIB", "TASKTRAIL_CLICKHOUSE_USER", "TASKTRAIL_CLICKHOUSE_PASSWORD",
+	"TASKTRAIL_DEMO_RATE",
+}
+
+// Validate reports every setting that cannot work, all at once.
+func (s *Settings) Validate() error {
+	var errs []error
+	for _, a := range []struct{ key, addr string }{
+		{"http_addr", s.HTTPAddr}, {"otlp_grpc_addr", s.OTLPGRPCAddr}, {"otlp_http_addr", s.OTLPHTTPAddr},
+		{"clickhouse_addr", s.ClickHouseAddr}, {"redis_addr", s.RedisAddr},
+	} {
+		if _, port, err := net.SplitHostPort(a.addr); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q is not an address such as 127.0.0.1:8080", a.key, a.addr))
+		} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			errs = append(errs, fmt.Errorf("%s: port %q is not between 0 and 65535", a.key, port))
+		}
+	}
+	for _, u := range []struct{ key, url string }{
+		{"collector_url", s.CollectorURL}, {"forward_otlp", s.ForwardOTLP}, {"webhook_url", s.WebhookURL}, {"jwks_url", s.JWKSURL},
+	} {
+		if p, err := url.Parse(u.url); u.url != "" && (err != nil || p.Host == "" || (p.Scheme != "http" && p.Scheme != "https")) {
+			errs = append(errs, fmt.Errorf("%s: %q is not an http or https URL", u.key, u.url))
+		}
+	}
+	if s.DataDir == "" {
+		errs = append(errs, errors.New("data_dir: must not be empty"))
+	}
+	if s.AdminToken != "" && len(s.AdminToken) < 16 {
+		errs = append(errs, errors.New("admin_token: must have at least 16 characters"))
+	}
+	if s.JWTSecret != "" && len(s.JWTSecret) < 32 {
+		errs = append(errs, errors.New("jwt_secret: must have at least 32 characters"))
+	}
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		errs = append(errs, errors.New("tls_cert, tls_key: set both or neither"))
+	}
+	if s.LogMaxBytes < 64<<20 {
+		errs = append(errs, errors.New("log_max_bytes: must be at least 67108864 (64 MiB)"))
+	}
+	if s.Retention < 24*time.Hour {
+		errs = append(errs, errors.New("retention: must be at least 24h"))
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.LogLevel) {
+		errs = append(errs, fmt.Errorf("log_level: %q is not debug, info, warn or error", s.LogLevel))
+	}
+	if s.LogFormat != "text" && s.LogFormat != "json" {
+		errs = append(errs, fmt.Errorf("log_format: %q is not text or json", s.LogFormat))
+	}
+	return errors.Join(errs...)
+}
