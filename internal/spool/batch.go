@@ -20,8 +20,11 @@ type Batch struct {
 	// Damaged are the ranges within [From,To) that had to be skipped.
 	Damaged []Damage
 
-	buf   []byte
-	spans []span
+	buf    []byte
+	spans  []span
+	scan   scanner
+	nextAt Position // where the last read ended
+	next   uint64   // and the number that comes there; 0 when unknown
 }
 
 // span is a frame's place in a batch's buffer, kept as offsets because the
@@ -52,25 +55,3 @@ func (b *Batch) Bytes() int {
 	}
 	return n
 }
-
-// ReadBatch fills b with the frames from a position on: at least one when there
-// is one, however large, and no more than maxFrames frames or about maxBytes
-// bytes of payload after that (0 or less: 10 000 frames, 1 MiB). At the end of
-// the log b is empty and the error nil; see Wait. It reads what was appended,
-// synced or not, unless Options.DurableOnly is set.
-//
-// A position before Start reads from Start, so that 0 is the beginning; b.From
-// says where it read from. A position after End is ErrBadPosition.
-func (l *Log) ReadBatch(from Position, maxBytes, maxFrames int, b *Batch) error {
-	return errUnfinished
-}
-
-// ReadRange fills b with exactly the frames in [from,to), as a batch read
-// earlier had them, also after a restart: From, To and Token are the same.
-// ErrGone when the range was deleted, ErrBadPosition when it was never written.
-func (l *Log) ReadRange(from, to Position, b *Batch) error { return errUnfinished }
-
-// ReadRaw appends the bytes of [from,to) to dst as they stand on the disk,
-// frame headers included, unchecked: for looking into a damaged range. At most
-// 64 MiB at a time.
-func (l *Log) ReadRaw(from, to Position, dst []byte) ([]byte, error) { return dst, errUnfinished }

@@ -2,104 +2,284 @@ package spool
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 )
-
-var errUnfinished = errors.New("spool: not implemented yet")
-
-const (
-	segmentHeaderSize = 128
-	frameHeaderSize   = 16
-)
-
-func alignDown(n int64) int64 { return n &^ 7 }
 
 // Position is a logical byte offset in a log. It rises for ever, over deleted
 // segments and restarts; 0 is the beginning. Only positions that the log gave
-// out mean anything: do no arithmetic on them.
+// out mean anything; it may jump where a segment ends.
 type Position uint64
 
 // Log is an append-only log in a directory. It is safe for concurrent use.
-type Log struct{}
+type Log struct {
+	opts Options
+	who  identity
+	name string // the identity's text
+	lock *os.File
+	meta *os.File
+	log  *slog.Logger
+	sealer
+
+	// What appending needs, under mu. Lock order: mu, then prepMu.
+	mu        sync.Mutex
+	active    *segment
+	next      *segment // prepared and not yet used
+	data      []byte   // the active segment's mapping
+	off       int64    // file offset of the next frame
+	limit     int64    // file offset that Append may not pass
+	kickAt    int64    // file offset at which the keeper has something to do
+	populated int64    // file offset up to which pages were faulted in
+	nextSeq   uint64
+	frames    uint64 // in the active segment
+	appends   uint64
+	refuse    error // what every append gets
+	fullSaid  bool
+	fullUntil time.Time // no attempt to get more room before
+
+	end      atomic.Uint64
+	durable  atomic.Uint64
+	segs     atomic.Pointer[[]*segment] // by position, the active one last; replaced under mu
+	refused  atomic.Uint64
+	freed    atomic.Uint64
+	reset    atomic.Uint64
+	torn     int64
+	appended *signal // End has moved
+	synced   *signal // Durable has moved, or never will
+
+	prepMu    sync.Mutex
+	ready     *segment // prepared by the keeper, not yet taken as next
+	spares    atomic.Int32
+	allocEnd  Position // where the next file begins
+	allocated atomic.Int64
+
+	syncs     syncState
+	syncKick  chan struct{}
+	keepKick  chan struct{}
+	stop      chan struct{} // closed: goroutines end
+	done      chan struct{} // closed: waiting calls end
+	running   sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+
+	namesMu sync.Mutex // creating and removing cursors, before mu
+	curMu   sync.Mutex // the map alone, after mu
+	cursors map[string]*Cursor
+
+	damage damageList
+}
 
 // Open takes the directory's lock, recovers the log in it or creates one, and
 // starts the goroutines that sync, prepare and delete segments; Close stops
-// them. A directory in use is ErrLocked. Damage is never a reason not to open.
-func Open(opts Options) (*Log, error) { return nil, errUnfinished }
+// them. A directory in use is ErrLocked. Damage in the frames is never a reason
+// not to open.
+func Open(opts Options) (*Log, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults()
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory of the log: %w", err)
+	}
+	lock, err := lockDir(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		opts: opts, lock: lock, log: opts.Logger, cursors: map[string]*Cursor{},
+		appended: newSignal(), synced: newSignal(),
+		syncKick: make(chan struct{}, 1), keepKick: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	l.syncs.segment = (*segment).sync
+	if err := l.recover(); err != nil {
+		l.release()
+		return nil, fmt.Errorf("open log %s: %w", opts.Dir, err)
+	}
+	l.running.Go(l.syncLoop)
+	if !opts.look {
+		l.running.Go(l.keepLoop)
+		kick(l.keepKick)
+	}
+	return l, nil
+}
+
+// kick wakes a goroutine that has one thing to do at a time.
+func kick(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
 
 // ID returns the log's random identifier, made at its creation: a UUID in its
 // canonical 36 characters.
-func (l *Log) ID() string { return "" }
+func (l *Log) ID() string { return l.name }
+
+func (who identity) String() string {
+	b := make([]byte, 0, 36)
+	for i, n := 0, 0; i < 16; i += n {
+		n = 2
+		if i == 0 {
+			n = 4
+		} else if i == 10 {
+			n = 6
+		}
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, who.id[i:i+n])
+	}
+	return string(b)
+}
 
 // Dir returns the log's directory.
-func (l *Log) Dir() string { return "" }
+func (l *Log) Dir() string { return l.opts.Dir }
 
 // Start returns the position of the oldest frame kept.
-func (l *Log) Start() Position { return 0 }
+func (l *Log) Start() Position { return (*l.segs.Load())[0].base }
 
 // End returns the position after the last frame appended.
-func (l *Log) End() Position { return 0 }
+func (l *Log) End() Position { return Position(l.end.Load()) }
 
 // Durable returns the position before which everything is fsynced.
-func (l *Log) Durable() Position { return 0 }
+func (l *Log) Durable() Position { return Position(l.durable.Load()) }
+
+// readable is how far readers see.
+func (l *Log) readable() Position {
+	if l.opts.DurableOnly {
+		return l.Durable()
+	}
+	return l.End()
+}
 
 // NextSeq returns the sequence number that the next frame gets; the first ever
 // is 1.
-func (l *Log) NextSeq() uint64 { return 0 }
-
-// Append copies the frame to the end of the log and returns the position after
-// it. When it returns, the frame survives the death of the process; see Sync
-// for the death of the machine. It makes no system call and does not allocate,
-// but for the moment a segment ends.
-//
-// Errors: ErrFull, ErrFrameTooLarge, ErrEmptyFrame, ErrClosed, ErrFault, and
-// ErrSyncFailed under Options.DurableOnly.
-func (l *Log) Append(frame []byte) (Position, error) { return 0, errUnfinished }
-
-// AppendReserved is Append for the frames that matter most: it may use the room
-// of Options.ReserveBytes when Append is refused.
-func (l *Log) AppendReserved(frame []byte) (Position, error) { return 0, errUnfinished }
-
-// AppendFunc lets fn encode a frame in place: fn appends the frame to dst, which
-// is empty and has the log's own memory as its capacity, and returns the
-// result. seq is the frame's sequence number; when the frame is refused, the
-// next call gets the same number again.
-//
-// fn runs under the log's lock: it is quick, does not call the log, keeps
-// nothing of dst, and writes nothing into it beyond what it returns. A function
-// literal that captures variables costs no allocation. With reserved, the room
-// of Options.ReserveBytes may be used.
-func (l *Log) AppendFunc(reserved bool, fn func(dst []byte, seq uint64) []byte) (Position, error) {
-	return 0, errUnfinished
+func (l *Log) NextSeq() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nextSeq
 }
-
-// Skip uses up n sequence numbers without a frame and returns the first of
-// them, so that what was shed shows as a hole in the numbers, which a later
-// frame can name. The hole is on record with the next frame appended.
-func (l *Log) Skip(n uint64) (first uint64) { return 0 }
-
-// Sync returns when everything before upTo is on the disk. Callers that wait at
-// the same time share one fsync. When ctx ends first, its cause is returned and
-// the fsync goes on. After a failed fsync every Sync that is not covered by an
-// earlier success is ErrSyncFailed, until the log is opened anew.
-func (l *Log) Sync(ctx context.Context, upTo Position) error { return errUnfinished }
 
 // Wait returns when there is something to read after the position: End is
 // beyond it, or Durable is under Options.DurableOnly. It returns the context's
 // cause when ctx ends first and ErrClosed when the log closes.
-func (l *Log) Wait(ctx context.Context, after Position) error { return errUnfinished }
+func (l *Log) Wait(ctx context.Context, after Position) error {
+	if l.opts.DurableOnly {
+		return l.WaitDurable(ctx, after)
+	}
+	return l.appended.wait(ctx, l.done, after, func() (bool, error) { return l.End() > after, nil })
+}
 
 // WaitDurable returns when Durable is beyond the position. It asks for no fsync.
-func (l *Log) WaitDurable(ctx context.Context, after Position) error { return errUnfinished }
-
-// Damaged returns the ranges found damaged since Open, at Open or by a reader,
-// by position. Of very many, the list keeps the first 1024; Stats counts all.
-func (l *Log) Damaged() []Damage { return nil }
+func (l *Log) WaitDurable(ctx context.Context, after Position) error {
+	return l.synced.wait(ctx, l.done, after, func() (bool, error) { return l.Durable() > after, nil })
+}
 
 // Stats returns the log's figures.
-func (l *Log) Stats() Stats { return Stats{} }
+func (l *Log) Stats() Stats {
+	st := Stats{
+		Start: l.Start(), End: l.End(), Durable: l.Durable(),
+		DiskBytes: l.allocated.Load(), FullRefused: l.refused.Load(),
+		CursorsReset: l.reset.Load(), SegmentsFreed: l.freed.Load(), TornBytes: l.torn,
+	}
+	l.syncs.stats(&st)
+	l.damage.stats(&st)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st.NextSeq, st.Appends, st.Frames = l.nextSeq, l.appends, l.frames
+	segs := *l.segs.Load()
+	st.Segments = len(segs) + int(l.spares.Load())
+	for _, s := range segs {
+		if s.sealed.Load() {
+			st.Bytes += s.end - segmentHeaderSize
+			st.Frames += s.frames
+		}
+	}
+	free := -l.opts.ReserveBytes
+	if !l.active.sealed.Load() {
+		st.Bytes += l.off - segmentHeaderSize
+		free += l.active.size - l.off
+	}
+	if l.next != nil {
+		free += l.next.size - segmentHeaderSize
+	}
+	if !time.Now().Before(l.fullUntil) {
+		free += max(0, l.opts.MaxBytes-l.allocated.Load())
+	}
+	st.FreeBytes = max(0, free)
+	return st
+}
 
 // Close syncs what was appended, stops the log's goroutines and gives the
 // directory free. Waiting calls return ErrClosed. Closing twice returns what
 // the first call returned.
-func (l *Log) Close() error { return errUnfinished }
+func (l *Log) Close() error {
+	l.closeOnce.Do(func() { l.closeErr = l.close() })
+	return l.closeErr
+}
+
+func (l *Log) close() error {
+	l.mu.Lock()
+	l.refuse = ErrClosed
+	l.mu.Unlock()
+	close(l.stop)
+	l.running.Wait()
+	err := l.syncTo(l.End())
+	if err == nil {
+		err = l.rest()
+	} else {
+		err = fmt.Errorf("sync at close: %w", err)
+	}
+	close(l.done)
+	l.release()
+	return err
+}
+
+// rest notes on the disk that everything up to the end is there.
+func (l *Log) rest() error {
+	l.settle()
+	if !l.active.sealed.Load() {
+		err := l.active.writeCheckpoint(checkpoint{end: l.off, nextSeq: l.nextSeq, frames: l.frames})
+		if err == nil {
+			err = l.syncs.segment(l.active)
+		}
+		if err != nil {
+			return fmt.Errorf("close segment: %w", err)
+		}
+	}
+	l.syncCursors()
+	return l.writeSession(true)
+}
+
+// release lets go of everything that is open, whatever Open had got to.
+func (l *Log) release() {
+	var errs []error
+	for _, c := range l.cursors {
+		errs = append(errs, c.close())
+	}
+	var segs []*segment
+	if p := l.segs.Load(); p != nil {
+		segs = slices.Clone(*p)
+	}
+	for _, s := range append(segs, l.next, l.ready) {
+		if s != nil {
+			s.unmap()
+			errs = append(errs, s.file.Close())
+		}
+	}
+	if l.meta != nil {
+		errs = append(errs, l.meta.Close())
+	}
+	errs = append(errs, l.lock.Close())
+	if err := errors.Join(errs...); err != nil {
+		l.log.Warn("closing the log's files", "dir", l.opts.Dir, "error", err)
+	}
+}

@@ -60,6 +60,8 @@ type Options struct {
 	// Logger receives what the log finds and mends: damage, a torn tail, a reset
 	// cursor, a full disk. Defaults to discarding it; the same facts are in Stats.
 	Logger *slog.Logger
+
+	look bool // opened to look into it: nothing is prepared or deleted
 }
 
 // withDefaults fills in what was left zero.
@@ -70,6 +72,7 @@ func (o Options) withDefaults() Options {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = max(minSegmentBytes, min(defaultSegmentBytes, alignDown(o.MaxBytes/4)))
 	}
+	o.SegmentBytes &^= pageBytes - 1 // blocks and mappings come in pages
 	switch {
 	case o.ReserveBytes == 0:
 		o.ReserveBytes = min(defaultReserveBytes, o.SegmentBytes/8)

@@ -2,27 +2,6 @@ package spool
 
 import "time"
 
-// Damage is a range of the log whose bytes do not check out. Its frames are
-// skipped by readers and reported in Batch.Damaged.
-type Damage struct {
-	// From and To are the positions around the damage.
-	From, To Position
-	// FirstSeq is the first sequence number that is missing, NextSeq the first
-	// that is there again; equal when no number is missing or none is known.
-	FirstSeq, NextSeq uint64
-	// Tail says that it was the end of the log when the log was opened. A power
-	// cut in the middle of writing unsynced frames looks like this, too.
-	Tail bool
-}
-
-// Missing returns how many sequence numbers the damage took.
-func (d Damage) Missing() uint64 {
-	if d.NextSeq <= d.FirstSeq {
-		return 0
-	}
-	return d.NextSeq - d.FirstSeq
-}
-
 // Stats is what a log has done and holds. Counters are since Open.
 type Stats struct {
 	Start, End, Durable Position

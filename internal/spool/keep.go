@@ -1,0 +1,218 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+)
+
+// populateAhead is how far ahead of the appender pages are faulted in: a store
+// into a page that is not there costs as much as ten appends of small frames.
+const populateAhead = 1 << 20
+
+// keepLoop prepares the next segment, faults pages in ahead of the appender, and
+// deletes segments that nobody needs.
+func (l *Log) keepLoop() {
+	timer := time.NewTimer(math.MaxInt64)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.keepKick:
+		case <-timer.C:
+		case <-l.stop:
+			return
+		}
+		l.populateMore()
+		again := l.deleteConsumed()
+		l.prepareAhead()
+		if again > 0 {
+			timer.Reset(again)
+		}
+	}
+}
+
+// populateMore faults in the pages ahead. A log that is synced all the time has
+// nothing of it: an fsync makes every page clean, so that the next store faults
+// all the same.
+func (l *Log) populateMore() {
+	l.mu.Lock()
+	s, off := l.active, l.off
+	if l.opts.DurableOnly || s.sealed.Load() {
+		l.populated = s.size
+	}
+	from := max(off, l.populated)
+	to := min(off+populateAhead, s.size)
+	l.populated = max(l.populated, to)
+	l.kickAt = s.size
+	if l.populated < s.size {
+		l.kickAt = l.populated - populateAhead/2
+	}
+	if l.next == nil && off < s.size/2 {
+		l.kickAt = min(l.kickAt, s.size/2)
+	}
+	l.mu.Unlock()
+	if from < to {
+		s.populate(from, to)
+	}
+}
+
+// prepareAhead makes the next segment before it is needed, so that a roll costs
+// the appender nothing.
+func (l *Log) prepareAhead() {
+	l.mu.Lock()
+	want := l.next == nil && l.off >= int64(len(l.data))/2 && l.refuse == nil && !time.Now().Before(l.fullUntil)
+	l.mu.Unlock()
+	if !want {
+		return
+	}
+	l.prepMu.Lock()
+	err := l.prepare()
+	l.prepMu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.adopt()
+	case errors.Is(err, ErrFull):
+		l.fullUntil = time.Now().Add(retryRoom)
+	default:
+		l.fullUntil = time.Now().Add(retryRoom)
+		l.log.Error("the next segment can't be prepared", "dir", l.opts.Dir, "error", err)
+	}
+}
+
+// prepareNow gets the appender its next segment, in its own time when the keeper
+// has not managed. It runs under mu.
+func (l *Log) prepareNow() error {
+	l.adopt()
+	if l.next != nil {
+		return nil
+	}
+	if time.Now().Before(l.fullUntil) {
+		return ErrFull
+	}
+	l.prepMu.Lock()
+	err := l.prepare()
+	l.prepMu.Unlock()
+	if errors.Is(err, ErrFull) {
+		// Room for new frames comes before keeping old ones.
+		if gone, _ := l.takeConsumed(true); len(gone) > 0 {
+			l.remove(gone)
+			l.prepMu.Lock()
+			err = l.prepare()
+			l.prepMu.Unlock()
+		}
+	}
+	if err != nil {
+		l.fullUntil = time.Now().Add(retryRoom)
+		return err
+	}
+	l.adopt()
+	return nil
+}
+
+// adopt takes what was prepared as the next segment. It runs under mu.
+func (l *Log) adopt() {
+	if l.next != nil {
+		return
+	}
+	l.prepMu.Lock()
+	l.next, l.ready = l.ready, nil
+	l.prepMu.Unlock()
+	if l.next != nil {
+		l.fullSaid = false
+		l.fullUntil = time.Time{}
+		l.setLimits()
+	}
+}
+
+// prepare makes a segment file and leaves it in ready, unless one is there or in
+// use already. It runs under prepMu.
+func (l *Log) prepare() error {
+	if l.spares.Load() > 0 {
+		return nil
+	}
+	size := min(l.opts.SegmentBytes, l.opts.MaxBytes-l.allocated.Load()) &^ (pageBytes - 1)
+	if size < min(l.opts.SegmentBytes, max(minSegmentBytes, l.opts.SegmentBytes/4)) {
+		return ErrFull
+	}
+	if l.allocEnd >= maxPosition-Position(size) {
+		return fmt.Errorf("prepare segment: %w", ErrBadPosition)
+	}
+	s, err := createSegment(l.opts.Dir, l.allocEnd, size, l.who)
+	if err != nil {
+		return err
+	}
+	if !l.opts.DurableOnly {
+		s.populate(0, min(populateAhead, size))
+	}
+	l.allocEnd = s.reach()
+	l.allocated.Add(size)
+	l.spares.Add(1)
+	l.ready = s
+	return nil
+}
+
+// deleteConsumed deletes the segments that all cursors have passed and that were
+// retained long enough, and returns when to look again; 0 for when kicked.
+func (l *Log) deleteConsumed() time.Duration {
+	l.mu.Lock()
+	gone, again := l.takeConsumed(false)
+	l.mu.Unlock()
+	if len(gone) > 0 {
+		l.remove(gone)
+		l.mu.Lock()
+		l.fullUntil = time.Time{}
+		l.mu.Unlock()
+	}
+	return again
+}
+
+// takeConsumed cuts the segments that can go off the list. It runs under mu.
+func (l *Log) takeConsumed(early bool) (gone []*segment, again time.Duration) {
+	passed, ok := l.slowest()
+	if !ok {
+		return nil, 0
+	}
+	segs := *l.segs.Load()
+	n := 0
+	for ; n < len(segs)-1; n++ {
+		s := segs[n]
+		if !s.settled.Load() || s.pos(s.end) > passed {
+			break
+		}
+		if left := l.opts.Retain - time.Since(s.usedAt); left > 0 && !early {
+			again = left
+			break
+		}
+	}
+	if n == 0 {
+		return nil, again
+	}
+	rest := segs[n:len(segs):len(segs)]
+	l.segs.Store(&rest)
+	return segs[:n:n], again
+}
+
+// remove deletes segment files. The cursors that have passed them are put on the
+// disk before: a power cut must not bring one back to what is gone.
+func (l *Log) remove(gone []*segment) {
+	l.syncCursors()
+	for _, s := range gone {
+		s.unmap()
+		err := errors.Join(os.Remove(s.path), s.file.Close())
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			l.log.Error("a consumed segment can't be deleted", "segment", s.path, "error", err)
+			if _, statErr := os.Stat(s.path); statErr == nil {
+				continue // it still takes its room
+			}
+		}
+		l.allocated.Add(-s.size)
+		l.freed.Add(1)
+	}
+	if err := syncDir(l.opts.Dir); err != nil {
+		l.log.Warn("deleted segments may come back after a power cut", "dir", l.opts.Dir, "error", err)
+	}
+}
