@@ -14,6 +14,12 @@ import (
 // again, unless a segment is freed.
 const retryRoom = 100 * time.Millisecond
 
+const (
+	writeFrom   = 4 << 10 // from this size on a system call is cheaper than faults
+	minScratch  = 64 << 10
+	keepScratch = 4 << 20
+)
+
 // Append copies the frame to the end of the log and returns the position after
 // it. When it returns, the frame survives the death of the process; see Sync
 // for the death of the machine. It makes no system call and does not allocate,
@@ -71,11 +77,20 @@ func (l *Log) append(reserved bool, frame []byte, fn func([]byte, uint64) []byte
 			return 0, err
 		}
 	}
+	if l.opts.DurableOnly && len(frame) >= writeFrom {
+		return l.write(frame)
+	}
 	return l.publish(frame), nil
 }
 
-// encode has fn write behind the place of the frame's header.
+// encode has fn write behind the place of the frame's header. Where every frame
+// is synced the mapped page is hardly ever writable without a fault (an fsync
+// write-protects it again), so there it is a buffer that is written out after.
 func (l *Log) encode(reserved bool, fn func([]byte, uint64) []byte) []byte {
+	if l.opts.DurableOnly {
+		l.scratch = grown(l.scratch[:0], frameHeaderSize)
+		return fn(l.scratch[frameHeaderSize:frameHeaderSize:cap(l.scratch)], l.nextSeq)
+	}
 	at := l.off + frameHeaderSize
 	room := int64(len(l.data)) - at
 	if room <= 0 {
@@ -100,6 +115,45 @@ func (l *Log) publish(frame []byte) Position {
 	}
 	w0 := l.seal(body, l.active.pos(off), n, l.nextSeq)
 	atomic.StoreUint64(word(l.data, off), littleEndian(w0))
+	return l.moveTo(next)
+}
+
+// write does what publish does by system calls. For a frame of some pages they
+// cost less than the faults on its pages.
+func (l *Log) write(frame []byte) (Position, error) {
+	off, n := l.off, len(frame)
+	next := off + frameSize(n)
+	whole := int(min(next+frameAlign, int64(len(l.data))) - off) // with the zero that ends the log
+	l.scratch = grown(l.scratch[:0], whole)[:whole]
+	if &l.scratch[frameHeaderSize] != &frame[0] {
+		copy(l.scratch[frameHeaderSize:], frame)
+	}
+	clear(l.scratch[frameHeaderSize+n:])
+	w0 := l.seal(l.scratch, l.active.pos(off), n, l.nextSeq)
+	_, err := l.active.file.WriteAt(l.scratch[8:], off+8)
+	if err == nil {
+		binary.LittleEndian.PutUint64(l.scratch, w0)
+		_, err = l.active.file.WriteAt(l.scratch[:8], off)
+	}
+	if cap(l.scratch) > keepScratch {
+		l.scratch = nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("write frame: %w", noRoom(err))
+	}
+	return l.moveTo(next), nil
+}
+
+// grown returns b with room for n bytes.
+func grown(b []byte, n int) []byte {
+	if cap(b) >= n {
+		return b
+	}
+	return make([]byte, len(b), max(n, minScratch))
+}
+
+// moveTo makes the frame that ends at next part of the log. It runs under mu.
+func (l *Log) moveTo(next int64) Position {
 	l.off = next
 	l.nextSeq++
 	l.frames++

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,6 +68,44 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkAppendPaced is the same at a pace that the disk can keep: after each
+// 1000 events the clock stands still until the pages ahead are there.
+func BenchmarkAppendPaced(b *testing.B) {
+	event := bytes.Repeat([]byte("e"), 250)
+	l, err := Open(Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	defer consume(b, l)()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		if i%1000 == 0 {
+			b.StopTimer()
+			for !caughtUp(l) {
+				runtime.Gosched()
+			}
+			b.StartTimer()
+		}
+		if _, err := l.Append(event); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// caughtUp tells that the keeper has nothing to do.
+func caughtUp(l *Log) bool {
+	l.mu.Lock()
+	populated := l.populated >= min(l.off+populateAhead/2, l.active.size)
+	ready := populated && (l.next != nil || l.off < l.active.size/2)
+	s := l.active
+	l.mu.Unlock()
+	s.mapMu.Lock() // until the populating that is under way is done
+	defer s.mapMu.Unlock()
+	return ready && len(l.keepKick) == 0
 }
 
 // BenchmarkAppendSync64Writers is 64 goroutines that each append an event of 250

@@ -40,7 +40,8 @@ type Log struct {
 	nextSeq   uint64
 	frames    uint64 // in the active segment
 	appends   uint64
-	refuse    error // what every append gets
+	scratch   []byte // under DurableOnly, what a frame is encoded in: header and payload
+	refuse    error  // what every append gets
 	fullSaid  bool
 	fullUntil time.Time // no attempt to get more room before
 

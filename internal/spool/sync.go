@@ -3,10 +3,14 @@ package spool
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// maxGather bounds how often an fsync is put off for others to join.
+const maxGather = 8
 
 // syncState is the group commit: how far is wanted, and how it went.
 type syncState struct {
@@ -75,11 +79,25 @@ func (l *Log) syncLoop() {
 			return
 		}
 		for l.syncs.wanted.Load() > l.durable.Load() {
+			l.gather()
 			if l.syncTo(l.End()) != nil {
 				break
 			}
 		}
 		l.settle()
+	}
+}
+
+// gather lets the goroutines that can run append before the next fsync begins:
+// those that the last one woke would else find it under way with the first of
+// them alone, and every second fsync would be for one.
+func (l *Log) gather() {
+	for range maxGather {
+		before := l.End()
+		runtime.Gosched()
+		if l.End() == before {
+			return
+		}
 	}
 }
 
