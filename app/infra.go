@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/tasktrail/tasktrail/live"
@@ -28,7 +30,7 @@ func (a *App) startClickHouse(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("find this program: %w", err)
 		}
-		p, err := engine.Start(ctx, engine.ProcessConfig{
+		p, err := startEngine(ctx, engine.ProcessConfig{
 			Command: []string{self, EngineCommand}, DataDir: filepath.Join(a.set.DataDir, "clickhouse"),
 			Addr: a.set.ClickHouseAddr, MaxMemory: a.set.ClickHouseMem, Logger: a.log,
 		})
@@ -48,6 +50,32 @@ func (a *App) startClickHouse(ctx context.Context) error {
 		return nil // the collector, or tasktrail migrate, keeps the schema
 	}
 	return a.migrate(ctx)
+}
+
+// engineLeaves is how long the engine of a process that was killed may take to
+// notice, and to give the data directory and the address free.
+const engineLeaves = 15 * time.Second
+
+// startEngine starts the embedded engine, and waits for one whose parent died a
+// moment ago: whoever restarts a killed process does so at once.
+func startEngine(ctx context.Context, cfg engine.ProcessConfig) (*engine.Process, error) {
+	deadline := time.NewTimer(engineLeaves)
+	defer deadline.Stop()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		p, err := engine.Start(ctx, cfg)
+		if !errors.Is(err, engine.ErrLocked) && !errors.Is(err, syscall.EADDRINUSE) {
+			return p, err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // migrate brings the schema up to date. A collector keeps accepting while

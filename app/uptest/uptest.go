@@ -1,0 +1,170 @@
+// Package uptest runs a real `tasktrail up` for tests: a process on a data
+// directory and addresses of its own, which can be killed and started again, and
+// asked as its users ask it. It is for tests alone.
+package uptest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tasktrail/tasktrail/app"
+	"github.com/tasktrail/tasktrail/internal/proctest"
+	engine "github.com/tasktrail/tasktrail/store/embedded"
+)
+
+// Up is a running `tasktrail up`.
+type Up struct {
+	// Process is the present one; Restart replaces it.
+	Process *proctest.Process
+	// Token is the admin token.
+	Token string
+	// DataDir is the data directory.
+	DataDir string
+
+	t   testing.TB
+	bin string
+	// http, otlp grpc, otlp http, clickhouse, redis: the same over restarts, so that
+	// whoever sends to it finds it again.
+	addrs []string
+	extra []string
+}
+
+// Start builds and starts one, waits until it is ready, and ends it with the
+// test. args are further flags of the command.
+func Start(t testing.TB, args ...string) *Up {
+	t.Helper()
+	u := &Up{t: t, bin: proctest.Build(t, "./cmd/tasktrail"), DataDir: t.TempDir(), addrs: proctest.FreeAddrs(t, 5), extra: args}
+	u.Restart()
+	_, token, err := app.Connection(u.DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Token = token
+	return u
+}
+
+// Restart starts the process again, after it was killed or stopped.
+func (u *Up) Restart() {
+	u.t.Helper()
+	args := append([]string{
+		"up", "--data-dir", u.DataDir, "--http-addr", u.addrs[0], "--otlp-grpc-addr", u.addrs[1], "--otlp-http-addr", u.addrs[2],
+		"--clickhouse-addr", u.addrs[3], "--redis-addr", u.addrs[4],
+	}, u.extra...)
+	u.Process = proctest.Start(u.t, nil, u.bin, args...)
+	u.Process.WaitReady(u.t, "http://"+u.addrs[0]+"/readyz", time.Minute)
+}
+
+// Collector is the URL that agents send to, API that of the API's root.
+func (u *Up) Collector() string { return "http://" + u.addrs[2] }
+
+// API is the root of the API's URLs.
+func (u *Up) API() string { return "http://" + u.addrs[0] + "/api/v1" }
+
+// RedisURL is the embedded broker's, with its password.
+func (u *Up) RedisURL() string {
+	b, err := os.ReadFile(filepath.Join(u.DataDir, "redis-password"))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return "redis://:" + url.QueryEscape(strings.TrimSpace(string(b))) + "@" + u.addrs[4]
+}
+
+// Call asks a route of the API and decodes the answer into out, where that is not
+// nil. An answer of 300 or more is an error that shows it.
+func (u *Up) Call(method, path, body string, out any) (int, error) {
+	req, err := http.NewRequestWithContext(u.t.Context(), method, u.API()+path, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+u.Token)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return resp.StatusCode, err
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return resp.StatusCode, fmt.Errorf("%s %s: %s: %.300s", method, path, resp.Status, b)
+	}
+	if out != nil {
+		err = json.Unmarshal(b, out)
+	}
+	return resp.StatusCode, err
+}
+
+// Life reads a task's timeline in the words of the known lives.
+func (u *Up) Life(id string) ([]string, error) {
+	var page struct {
+		Data []struct {
+			Type    string `json:"type"`
+			Run     int    `json:"run"`
+			Attempt int    `json:"attempt"`
+		} `json:"data"`
+	}
+	if _, err := u.Call("GET", "/tasks/"+url.PathEscape(id)+"/timeline", "", &page); err != nil {
+		return nil, err
+	}
+	life := make([]string, 0, len(page.Data))
+	for _, e := range page.Data {
+		s := fmt.Sprintf("r%d ", e.Run)
+		if e.Attempt > 0 {
+			s += fmt.Sprintf("a%d ", e.Attempt)
+		}
+		life = append(life, s+e.Type)
+	}
+	return life, nil
+}
+
+// SQL asks the embedded engine as any ClickHouse client could.
+func (u *Up) SQL(query string) (string, error) {
+	creds, err := engine.LoadCredentials(filepath.Join(u.DataDir, "clickhouse"))
+	if err != nil {
+		return "", err
+	}
+	target := "http://" + u.addrs[3] + "/?database=" + app.Database
+	req, err := http.NewRequestWithContext(u.t.Context(), http.MethodPost, target, strings.NewReader(query))
+	if err != nil {
+		return "", err
+	}
+	req.SetBasicAuth(creds.User, creds.Password)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, b)
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+// Lives reads the sequences of the usual lives of a task.
+func Lives(t testing.TB) map[string][]string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(proctest.Root(t), "timeline", "testdata", "lives.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Lives map[string][]string `json:"lives"`
+	}
+	if err := json.Unmarshal(b, &file); err != nil {
+		t.Fatal(err)
+	}
+	return file.Lives
+}
