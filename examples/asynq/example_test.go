@@ -37,7 +37,7 @@ func TestWorkerThroughKills(t *testing.T) {
 	result := make(chan error, 1)
 	go func() {
 		result <- run(ctx, options{
-			redis: redisServer.Addr(), collector: u.Collector(), token: u.Token, prefix: "e2e", service: addr,
+			redis: redisServer.URL(), collector: u.Collector(), token: u.Token, prefix: "e2e", service: addr,
 			spool: t.TempDir(), tasks: tasks, serve: true, within: 3 * time.Minute,
 		})
 	}()

@@ -37,7 +37,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.redis, "redis", "127.0.0.1:6379", "Redis server that asynq uses")
+	flag.StringVar(&o.redis, "redis", "redis://127.0.0.1:6379", "URL of the Redis server that asynq uses")
 	flag.StringVar(&o.collector, "collector", "http://127.0.0.1:4318", "Tasktrail collector, OTLP over HTTP")
 	flag.StringVar(&o.token, "token", os.Getenv("TASKTRAIL_TOKEN"), "token with the scope agent; retries need one")
 	flag.StringVar(&o.prefix, "prefix", time.Now().Format("150405"), "what the ids of this round's tasks begin with")
@@ -81,7 +81,10 @@ func run(ctx context.Context, o options) (err error) {
 		err = errors.Join(err, a.Close(closeCtx))
 	}()
 
-	redis := asynq.RedisClientOpt{Addr: o.redis}
+	redis, err := asynq.ParseRedisURI(o.redis)
+	if err != nil {
+		return fmt.Errorf("-redis: %w", err)
+	}
 	client := asynq.NewClient(redis)
 	defer client.Close()
 	r, err := asynqrunner.New(a, asynqrunner.Config{Describe: describe, Client: client, Queues: []string{"default", "money"}})
