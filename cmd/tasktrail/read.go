@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -42,10 +43,12 @@ func (a *api) table(header string) *tabwriter.Writer {
 	return w
 }
 
-func (a *api) more(next string) {
-	if next != "" {
-		fmt.Fprintf(a.out, "\nmore: --cursor %s\n", next)
+func (a *api) more(next string) error {
+	if next == "" {
+		return nil
 	}
+	_, err := fmt.Fprintf(a.out, "\nmore: --cursor %s\n", next)
+	return err
 }
 
 func newTasks() *cobra.Command {
@@ -69,8 +72,7 @@ func newTasks() *cobra.Command {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.Task.ID, dash(s.Task.Type), dash(s.Queue), s.State, s.Run, s.Attempt,
 				day(s.UpdatedAt), errorText(s.Error))
 		}
-		a.more(page.Next)
-		return w.Flush()
+		return errors.Join(w.Flush(), a.more(page.Next))
 	})
 }
 
@@ -108,8 +110,7 @@ func newFailed() *cobra.Command {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Task.ID, dash(d.Task.Type), d.Run, d.Status, d.AlertSeverity,
 				d.Reason, day(d.CreatedAt), errorText(d.Error))
 		}
-		a.more(page.Next)
-		return w.Flush()
+		return errors.Join(w.Flush(), a.more(page.Next))
 	})
 }
 
