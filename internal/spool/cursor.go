@@ -346,7 +346,7 @@ func (c *Cursor) Advance(to Position) error {
 		return err
 	}
 	c.pos.Store(uint64(to))
-	if segs := *c.l.segs.Load(); len(segs) > 1 && segs[0].sealed.Load() && to >= segs[0].pos(segs[0].end) {
+	if segs := *c.l.segs.Load(); len(segs) > 1 && segs[0].sealed.Load() && to > segs[0].pos(segs[0].end) {
 		kick(c.l.keepKick)
 	}
 	return nil

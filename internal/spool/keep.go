@@ -67,9 +67,16 @@ func (l *Log) prepareAhead() {
 	if !want {
 		return
 	}
-	l.prepMu.Lock()
-	err := l.prepare()
-	l.prepMu.Unlock()
+	err := l.prepareLocked()
+	if errors.Is(err, ErrFull) {
+		l.mu.Lock()
+		gone, _ := l.takeConsumed(true)
+		l.mu.Unlock()
+		if len(gone) > 0 {
+			l.remove(gone)
+			err = l.prepareLocked()
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -93,16 +100,12 @@ func (l *Log) prepareNow() error {
 	if time.Now().Before(l.fullUntil) {
 		return ErrFull
 	}
-	l.prepMu.Lock()
-	err := l.prepare()
-	l.prepMu.Unlock()
+	err := l.prepareLocked()
 	if errors.Is(err, ErrFull) {
 		// Room for new frames comes before keeping old ones.
 		if gone, _ := l.takeConsumed(true); len(gone) > 0 {
 			l.remove(gone)
-			l.prepMu.Lock()
-			err = l.prepare()
-			l.prepMu.Unlock()
+			err = l.prepareLocked()
 		}
 	}
 	if err != nil {
@@ -126,6 +129,12 @@ func (l *Log) adopt() {
 		l.fullUntil = time.Time{}
 		l.setLimits()
 	}
+}
+
+func (l *Log) prepareLocked() error {
+	l.prepMu.Lock()
+	defer l.prepMu.Unlock()
+	return l.prepare()
 }
 
 // prepare makes a segment file and leaves it in ready, unless one is there or in
@@ -180,7 +189,8 @@ func (l *Log) takeConsumed(early bool) (gone []*segment, again time.Duration) {
 	n := 0
 	for ; n < len(segs)-1; n++ {
 		s := segs[n]
-		if !s.settled.Load() || s.pos(s.end) > passed {
+		// A cursor at the very end still names it as the start of its next range.
+		if !s.settled.Load() || s.pos(s.end) >= passed {
 			break
 		}
 		if left := l.opts.Retain - time.Since(s.usedAt); left > 0 && !early {

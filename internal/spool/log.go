@@ -52,8 +52,8 @@ type Log struct {
 	freed    atomic.Uint64
 	reset    atomic.Uint64
 	torn     int64
-	appended *signal // End has moved
-	synced   *signal // Durable has moved, or never will
+	appended *mark // End has moved
+	synced   *mark // Durable has moved, or never will
 
 	prepMu    sync.Mutex
 	ready     *segment // prepared by the keeper, not yet taken as next
@@ -95,11 +95,11 @@ func Open(opts Options) (*Log, error) {
 	}
 	l := &Log{
 		opts: opts, lock: lock, log: opts.Logger, cursors: map[string]*Cursor{},
-		appended: newSignal(), synced: newSignal(),
+		appended: newMark(), synced: newMark(),
 		syncKick: make(chan struct{}, 1), keepKick: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	l.syncs.segment = (*segment).sync
+	l.syncs.segment = opts.syncSegment
 	if err := l.recover(); err != nil {
 		l.release()
 		return nil, fmt.Errorf("open log %s: %w", opts.Dir, err)

@@ -61,7 +61,8 @@ type Options struct {
 	// cursor, a full disk. Defaults to discarding it; the same facts are in Stats.
 	Logger *slog.Logger
 
-	look bool // opened to look into it: nothing is prepared or deleted
+	look        bool                 // opened to look into it: nothing is prepared or deleted
+	syncSegment func(*segment) error // what an fsync is, for tests that have it fail
 }
 
 // withDefaults fills in what was left zero.
@@ -81,6 +82,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxFrameBytes == 0 {
 		o.MaxFrameBytes = int(min(maxFrameBytes, o.SegmentBytes-segmentHeaderSize-frameHeaderSize))
+	}
+	if o.syncSegment == nil {
+		o.syncSegment = (*segment).sync
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

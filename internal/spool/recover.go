@@ -296,10 +296,7 @@ func (l *Log) jump(to Position) {
 // first makes the first segment of a log.
 func (l *Log) first(furthest Position) error {
 	l.allocEnd = alignPosition(furthest)
-	l.prepMu.Lock()
-	err := l.prepare()
-	l.prepMu.Unlock()
-	if err != nil {
+	if err := l.prepareLocked(); err != nil {
 		return err
 	}
 	s := l.ready

@@ -7,23 +7,23 @@ import (
 	"sync/atomic"
 )
 
-// signal wakes those who wait for a position to be passed. Raising it costs one
+// mark wakes those who wait for a position to be passed. Raising it costs one
 // atomic load while nobody waits for a position that low.
-type signal struct {
+type mark struct {
 	lowest atomic.Uint64 // the lowest position that is waited for
 	mu     sync.Mutex
 	ch     chan struct{}
 }
 
-func newSignal() *signal {
-	s := &signal{}
+func newMark() *mark {
+	s := &mark{}
 	s.lowest.Store(math.MaxUint64)
 	return s
 }
 
 // arm returns a channel that is closed when the position is passed, or earlier.
 // The caller looks again at what it waits for between arm and the channel.
-func (s *signal) arm(after Position) <-chan struct{} {
+func (s *mark) arm(after Position) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ch == nil {
@@ -36,13 +36,13 @@ func (s *signal) arm(after Position) <-chan struct{} {
 }
 
 // raise tells that at was reached.
-func (s *signal) raise(at Position) {
+func (s *mark) raise(at Position) {
 	if uint64(at) > s.lowest.Load() {
 		s.wakeAll()
 	}
 }
 
-func (s *signal) wakeAll() {
+func (s *mark) wakeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ch != nil {
@@ -54,7 +54,7 @@ func (s *signal) wakeAll() {
 
 // wait returns when reached says so, with its error, or with the context's
 // cause, or with ErrClosed after done. What is reached already wins.
-func (s *signal) wait(ctx context.Context, done <-chan struct{}, after Position, reached func() (bool, error)) error {
+func (s *mark) wait(ctx context.Context, done <-chan struct{}, after Position, reached func() (bool, error)) error {
 	for {
 		if ok, err := reached(); ok || err != nil {
 			return err
