@@ -57,7 +57,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (err error) {
-	svc, err := startService(o.service)
+	svc, err := startService(ctx, o.service)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ type call struct {
 	Plan    []string `json:"plan"`
 }
 
-func startService(addr string) (*service, error) {
-	lis, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+func startService(ctx context.Context, addr string) (*service, error) {
+	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the example's service: %w", err)
 	}
