@@ -22,8 +22,9 @@ const (
 
 // Append copies the frame to the end of the log and returns the position after
 // it. When it returns, the frame survives the death of the process; see Sync
-// for the death of the machine. It makes no system call and does not allocate,
-// but for the moment a segment ends.
+// for the death of the machine. It does not allocate and makes no system call,
+// but for the moment a segment ends and for large frames under
+// Options.DurableOnly.
 //
 // Errors: ErrFull, ErrFrameTooLarge, ErrEmptyFrame, ErrClosed, ErrFault, and
 // ErrSyncFailed under Options.DurableOnly.

@@ -5,8 +5,10 @@
 //
 // # Promises
 //
-//   - A frame is in the kernel's page cache when Append returns, without a
-//     system call: a SIGKILL in the next instruction does not lose it.
+//   - A frame is in the kernel's page cache when Append returns: a SIGKILL in the
+//     next instruction does not lose it. That takes no system call but for large
+//     frames of logs that are synced all the time (Options.DurableOnly), where
+//     one costs less than the faults on the mapped pages.
 //   - A frame before a position that Sync has accepted is on the disk. Callers
 //     that sync at the same time share one fsync.
 //   - Frames are numbered without gaps, over restarts too.
@@ -15,6 +17,11 @@
 //     payload is never handed out.
 //   - Disk and memory are bounded. A full log refuses and counts; a reserve of
 //     real, preallocated blocks stays for the frames that matter most.
+//
+// Preallocated blocks are what keeps a store into the mapping from faulting on a
+// full disk. File systems that copy on write (btrfs, ZFS) don't keep that
+// promise; there such a store, like one into a file that somebody truncated, is
+// caught and becomes ErrFault.
 //
 // # Use
 //

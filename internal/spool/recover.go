@@ -122,6 +122,9 @@ func (l *Log) readSegments() error {
 		}
 		if seq, ok := decodeActivation(head[activationAt:], s.base); ok {
 			s.firstSeq = seq
+			if i > 0 {
+				l.lostBehind(segs[i-1], seq)
+			}
 			l.nextSeq = max(l.nextSeq, seq)
 		}
 		c, known := decodeCheckpoint(head[checkpointAt:], s.size)
@@ -139,6 +142,16 @@ func (l *Log) readSegments() error {
 		l.scan(&sc, s, c)
 	}
 	return nil
+}
+
+// lostBehind notes that a segment without a seal ends before the numbers of its
+// successor begin: its last frames were wiped out without a trace.
+func (l *Log) lostBehind(s *segment, seq uint64) {
+	if s.sealed.Load() || seq <= l.nextSeq || s.size-s.end < frameHeaderSize {
+		return
+	}
+	l.noteDamage(Damage{From: s.pos(s.end), To: s.reach(), FirstSeq: l.nextSeq, NextSeq: seq})
+	s.end, s.nextSeq = s.size, seq
 }
 
 // scan reads a segment from a checkpoint on to its last frame. Damage before the

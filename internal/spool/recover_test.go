@@ -87,20 +87,22 @@ func checkSurvivors(t testing.TB, dir, what string, ends []Position) (missing in
 		}
 		there[seq], last = true, seq
 	}
-	from := Position(0)
+	opened := l.End()
 	for i, to := range ends {
+		if to > opened { // its header was wiped out at the end: nothing tells it from an append that did not finish
+			break
+		}
 		seq := uint64(i + 1)
 		if !there[seq] {
 			missing++
 			reported := false
 			for _, d := range damaged {
-				reported = reported || d.From <= from && to <= d.To || d.From < to && d.To > from && d.FirstSeq <= seq && seq < d.NextSeq
+				reported = reported || d.From < to && to <= d.To
 			}
 			if !reported {
-				t.Fatalf("%s: frame %d at %d-%d is neither there nor reported: %+v", what, seq, from, to, damaged)
+				t.Fatalf("%s: frame %d, which ends at %d, is neither there nor reported: %+v", what, seq, to, damaged)
 			}
 		}
-		from = to
 	}
 	// The log goes on, with a number that nobody has.
 	next := l.NextSeq()
