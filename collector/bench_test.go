@@ -2,7 +2,9 @@ package collector
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/wire"
@@ -25,6 +27,7 @@ func BenchmarkAccept(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	b.SetParallelism(8)
+	before := cpuTime(b)
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
 			if _, err := c.Accept(b.Context(), wire.Envelope{Namespace: "a"}, body); err != nil {
@@ -34,7 +37,19 @@ func BenchmarkAccept(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)*512/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N*512), "cpu-ns/record")
 	b.ReportMetric(float64(len(body))/512, "bytes/record")
+}
+
+// cpuTime is what the process has used of all processors, the followers' share
+// and the kernel's included.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkWatch is what following the log for outcomes and lost tasks costs:
