@@ -81,7 +81,7 @@ func (a *App) startQuery(ctx context.Context) error {
 		ready["collector"] = func(context.Context) error { return a.collector.Ready() }
 	}
 	a.query, err = query.New(query.Config{Addr: a.set.HTTPAddr, SessionKey: []byte(key)}, query.Deps{
-		Reader: a.store, Auth: a.auth, Writer: writer, Claimer: a.live, Subscriber: a.live.Follower(),
+		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: writer, Claimer: a.live, Subscriber: a.live.Follower(),
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
 	})
 	if err != nil {
