@@ -146,25 +146,39 @@ func BenchmarkAppendSync64Writers(b *testing.B) {
 	b.ReportMetric(float64(b.N)/float64(syncs), "events/fsync")
 }
 
-// BenchmarkGroupCommit is one goroutine that syncs every 1000 events.
+// BenchmarkGroupCommit is one goroutine with a sync every 1000 events: of those
+// just appended, or of the thousand before, which the disk then writes while the
+// next are appended.
 func BenchmarkGroupCommit(b *testing.B) {
 	event := bytes.Repeat([]byte("e"), 250)
-	l, err := Open(Options{Dir: b.TempDir(), DurableOnly: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	defer consume(b, l)()
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		to, err := l.Append(event)
-		if n++; err == nil && n%1000 == 0 {
-			err = l.Sync(b.Context(), to)
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
+	for _, name := range []string{"wait", "overlap"} {
+		b.Run(name, func(b *testing.B) {
+			l, err := Open(Options{Dir: b.TempDir(), DurableOnly: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer l.Close()
+			defer consume(b, l)()
+			b.ReportAllocs()
+			var to, before Position
+			n := 0
+			for b.Loop() {
+				to, err = l.Append(event)
+				if n++; err == nil && n%1000 == 0 {
+					if name == "wait" {
+						before = to
+					}
+					err = l.Sync(b.Context(), before)
+					before = to
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := l.Sync(b.Context(), to); err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }
 

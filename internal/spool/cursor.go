@@ -150,7 +150,7 @@ func (l *Log) loadCursors() (furthest Position, seq uint64, err error) {
 // becomes a file name. Asking twice gives the same cursor.
 func (l *Log) Cursor(name string, opts ...CursorOption) (*Cursor, error) {
 	if !validCursorName(name) {
-		return nil, fmt.Errorf("cursor name %.70q: want 1 to 64 of a-z, 0-9, -, _ and .", name)
+		return nil, fmt.Errorf("cursor name %.70q: want 1 to 64 of a-z, 0-9, '-', '_', '.', not '.' first", name)
 	}
 	var cfg cursorConfig
 	for _, o := range opts {

@@ -3,9 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -13,8 +11,7 @@ import (
 func TestFullLogKeepsItsReserve(t *testing.T) {
 	opts := Options{Dir: t.TempDir(), SegmentBytes: 32 << 10, MaxBytes: 128 << 10, ReserveBytes: 8 << 10}
 	l := open(t, opts)
-	c, err := l.Cursor("sink")
-	if err != nil {
+	if _, err := l.Cursor("sink"); err != nil {
 		t.Fatal(err)
 	}
 	appendUntilFull := func(call func([]byte) (Position, error)) (n int) {
@@ -43,7 +40,8 @@ func TestFullLogKeepsItsReserve(t *testing.T) {
 	if _, err := l.Append([]byte("x")); !errors.Is(err, ErrFull) {
 		t.Errorf("reopened: %v", err)
 	}
-	if c, err = l.Cursor("sink"); err != nil {
+	c, err := l.Cursor("sink")
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Advance(l.End()); err != nil {
@@ -114,31 +112,6 @@ func useFullDisk(dir string, choke func() error) error {
 		}
 	}
 	return nil
-}
-
-// TestFullDisk uses a file system of one mebibyte where this user may mount one,
-// else a limit on the size of files.
-func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m")
-	if errors.Is(err, os.ErrPermission) {
-		out, err := childCommand(t, "rlimit", dir).CombinedOutput()
-		if err != nil {
-			t.Fatalf("no tmpfs may be mounted, and with a limit on file sizes: %v\n%s", err, out)
-		}
-		return
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := useFullDisk(dir, func() error { return nil }); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestFullDiskByFileSizeLimit(t *testing.T) {

@@ -98,7 +98,7 @@ func (o Options) Validate() error {
 	o = o.withDefaults()
 	var errs []error
 	if o.Dir == "" {
-		errs = append(errs, errors.New("Dir is required"))
+		errs = append(errs, errors.New("no Dir is given"))
 	}
 	if o.SegmentBytes < minSegmentBytes || o.SegmentBytes > maxSegmentBytes {
 		errs = append(errs, fmt.Errorf("SegmentBytes is %d: want %d to %d", o.SegmentBytes, minSegmentBytes, maxSegmentBytes))

@@ -164,10 +164,14 @@ func (l *Log) settle() {
 				l.log.Error("a full segment can't be sealed; it will be scanned at the next start", "segment", s.path, "error", err)
 			}
 		}
-		// An append that rolled may still be copying out of the old mapping.
+		// The append that rolled may still be copying out of the old mapping; it
+		// holds mu as long.
 		l.mu.Lock()
-		l.mu.Unlock() //nolint:staticcheck // waiting for it is the purpose
-		s.unmap()
+		inUse := l.active == s
+		l.mu.Unlock()
+		if !inUse {
+			s.unmap()
+		}
 	}
 	kick(l.keepKick)
 }
