@@ -77,7 +77,7 @@ func newActiveSet(l *Live) *activeSet {
 type activeKeys struct{ tasks, progress, beats, depths string }
 
 func activeKeysOf(namespace string) activeKeys {
-	ns := keyPart(orDefault(namespace))
+	ns := timeline.KeyPart(orDefault(namespace))
 	return activeKeys{
 		tasks: "tasktrail:active:" + ns, progress: "tasktrail:progress:" + ns,
 		beats: "tasktrail:beats:" + ns, depths: "tasktrail:depths:" + ns,

@@ -44,5 +44,5 @@ func (l *Live) ReleaseRun(ctx context.Context, namespace, taskID string, run int
 }
 
 func claimKey(namespace, taskID string, run int) string {
-	return strings.Join([]string{"tasktrail:run", keyPart(orDefault(namespace)), keyPart(taskID), strconv.Itoa(run)}, ":")
+	return strings.Join([]string{"tasktrail:run", timeline.KeyPart(orDefault(namespace)), timeline.KeyPart(taskID), strconv.Itoa(run)}, ":")
 }

@@ -1,56 +1,25 @@
 package live
 
-import (
-	"strings"
-
-	"github.com/tasktrail/tasktrail/timeline"
-)
+import "github.com/tasktrail/tasktrail/timeline"
 
 // TaskTopic is the topic of every event of one task.
-func TaskTopic(namespace, taskID string) string { return prefix(namespace) + "task:" + taskID }
+func TaskTopic(namespace, taskID string) string {
+	return timeline.InNamespace(namespace, timeline.TopicTask+taskID)
+}
 
 // UserTopic is the topic of what happens to one user's tasks.
 func UserTopic(namespace, userID string) string {
-	return prefix(namespace) + "user_dashboard:" + userID
+	return timeline.InNamespace(namespace, timeline.TopicUser+userID)
 }
 
 // TasksTopic is the topic of the lifecycle of every task of a namespace.
-func TasksTopic(namespace string) string { return prefix(namespace) + "tasks" }
+func TasksTopic(namespace string) string {
+	return timeline.InNamespace(namespace, timeline.TopicTasks)
+}
 
 // AlertsTopic is the topic of the alerts of one severity.
 func AlertsTopic(namespace string, severity timeline.AlertSeverity) string {
-	return prefix(namespace) + "alerts:" + severity.String()
-}
-
-// prefix is what stands before the topics of a namespace. A namespace that is
-// called like the first word of a topic is encoded, or its topics could be
-// those of a task of the default namespace.
-func prefix(namespace string) string {
-	switch namespace {
-	case "", timeline.DefaultNamespace:
-		return ""
-	case "task":
-		return "%74ask:"
-	case "user_dashboard":
-		return "%75ser_dashboard:"
-	case "tasks":
-		return "%74asks:"
-	case "alerts":
-		return "%61lerts:"
-	default:
-		return keyPart(namespace) + ":"
-	}
-}
-
-var keyEncoder = strings.NewReplacer("%", "%25", ":", "%3A", "{", "%7B", "}", "%7D")
-
-// keyPart encodes the characters that mean something in our keys or in those of
-// a cluster.
-func keyPart(s string) string {
-	if !strings.ContainsAny(s, "%:{}") {
-		return s
-	}
-	return keyEncoder.Replace(s)
+	return timeline.InNamespace(namespace, timeline.AlertTopic(severity))
 }
 
 func orDefault(namespace string) string {
@@ -72,7 +41,7 @@ type queueKeys struct {
 }
 
 func keysOf(namespace, queue string) queueKeys {
-	name := keyPart(orDefault(namespace)) + ":" + keyPart(queue)
+	name := timeline.KeyPart(orDefault(namespace)) + ":" + timeline.KeyPart(queue)
 	stream := "tasktrail:commands:" + name
 	return queueKeys{
 		stream: stream, ids: "{" + stream + "}:ids",

@@ -193,7 +193,7 @@ func (st *stream) snapshot(ctx context.Context) error {
 	return st.send("snapshot", "", body)
 }
 
-func (t *topic) alerts() bool { return t.name == topicAlerts }
+func (t *topic) alerts() bool { return t.name == timeline.TopicAlerts }
 
 // missedSince reads what a reader that saw lastID has missed. An error says why
 // that cannot be known.

@@ -10,13 +10,7 @@ import (
 	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
-const (
-	topicTask   = "task:"
-	topicUser   = "user_dashboard:"
-	topicTasks  = "tasks"
-	topicAlerts = "alerts"
-	maxTopics   = 50
-)
+const maxTopics = 50
 
 // topic is one thing a stream follows.
 type topic struct {
@@ -29,26 +23,6 @@ type topic struct {
 	// own: the reader was shown to own the task, so that its messages need not name
 	// the user.
 	own bool
-}
-
-// channelPrefix is what stands before the channels of a namespace: nothing before
-// the default one's. A namespace called like the first word of a channel is
-// encoded, or its channels could be those of a task in the default namespace; so
-// are the characters with a meaning in Redis.
-func channelPrefix(namespace string) string {
-	switch namespace {
-	case "", timeline.DefaultNamespace:
-		return ""
-	case "task":
-		return "%74ask:"
-	case "user_dashboard":
-		return "%75ser_dashboard:"
-	case "tasks":
-		return "%74asks:"
-	case "alerts":
-		return "%61lerts:"
-	}
-	return strings.NewReplacer("%", "%25", ":", "%3A", "{", "%7B", "}", "%7D").Replace(namespace) + ":"
 }
 
 // splitTopics takes a value apart at commas. Ids may hold commas too: one counts
@@ -72,10 +46,10 @@ func splitTopics(values []string) []string {
 }
 
 func beginsTopic(s string) bool {
-	if strings.HasPrefix(s, topicTask) || strings.HasPrefix(s, topicUser) {
+	if strings.HasPrefix(s, timeline.TopicTask) || strings.HasPrefix(s, timeline.TopicUser) {
 		return true
 	}
-	for _, word := range [...]string{topicTasks, topicAlerts} {
+	for _, word := range [...]string{timeline.TopicTasks, timeline.TopicAlerts} {
 		if s == word || strings.HasPrefix(s, word+",") {
 			return true
 		}
@@ -93,7 +67,8 @@ func (s *Server) topics(r *request) ([]topic, error) {
 	if len(names) > maxTopics {
 		return nil, invalid("topics", "%d topics, the limit is %d", len(names), maxTopics)
 	}
-	user, prefix := r.scope.UserID, channelPrefix(r.scope.Namespace)
+	user := r.scope.UserID
+	channel := func(topic string) string { return timeline.InNamespace(r.scope.Namespace, topic) }
 	seen := map[string]bool{}
 	var topics []topic
 	for _, name := range names {
@@ -103,35 +78,35 @@ func (s *Server) topics(r *request) ([]topic, error) {
 		seen[name] = true
 		t := topic{name: name}
 		switch {
-		case strings.HasPrefix(name, topicTask):
-			t.task = name[len(topicTask):]
+		case strings.HasPrefix(name, timeline.TopicTask):
+			t.task = name[len(timeline.TopicTask):]
 			if err := topicID(t.task); err != nil {
 				return nil, err
 			}
-			t.channels = []string{prefix + name}
+			t.channels = []string{channel(name)}
 			if user != "" {
 				if _, err := s.task(r.ctx, r.scope, t.task); err != nil {
 					return nil, fmt.Errorf("topic: %w", err)
 				}
 				t.own = true
 			}
-		case strings.HasPrefix(name, topicUser):
-			t.user = name[len(topicUser):]
+		case strings.HasPrefix(name, timeline.TopicUser):
+			t.user = name[len(timeline.TopicUser):]
 			if err := topicID(t.user); err != nil {
 				return nil, err
 			}
 			if user != "" && t.user != user {
 				return nil, readmodel.ErrNotFound
 			}
-			t.channels = []string{prefix + name}
-		case name == topicTasks && user != "":
+			t.channels = []string{channel(name)}
+		case name == timeline.TopicTasks && user != "":
 			// Everybody's lifecycle is not for one user: theirs comes on their own channel.
-			t.user, t.channels = user, []string{prefix + topicUser + user}
-		case name == topicTasks:
-			t.channels = []string{prefix + name}
-		case name == topicAlerts:
+			t.user, t.channels = user, []string{channel(timeline.TopicUser + user)}
+		case name == timeline.TopicTasks:
+			t.channels = []string{channel(name)}
+		case name == timeline.TopicAlerts:
 			for _, sev := range [...]timeline.AlertSeverity{timeline.AlertMedium, timeline.AlertHigh, timeline.AlertCritical} {
-				t.channels = append(t.channels, prefix+topicAlerts+":"+sev.String())
+				t.channels = append(t.channels, channel(timeline.AlertTopic(sev)))
 			}
 		default:
 			return nil, invalid("topics", "%q is not one of task:{id}, user_dashboard:{user}, tasks, alerts", printable(name))
