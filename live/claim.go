@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // ClaimRun claims the start of a task's run for holder. Of all who ask within
