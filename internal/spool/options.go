@@ -113,7 +113,7 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("MaxFrameBytes is %d: want 1 to %d, what fits into an empty segment", o.MaxFrameBytes, min(fit, maxFrameBytes)))
 	}
 	if o.Retain < 0 {
-		errs = append(errs, fmt.Errorf("Retain is %v: want 0 or more", o.Retain))
+		errs = append(errs, fmt.Errorf("option Retain is %v: want 0 or more", o.Retain))
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("spool options: %w", errors.Join(errs...))
