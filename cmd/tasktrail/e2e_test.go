@@ -112,7 +112,7 @@ func TestKillNineLosesNothing(t *testing.T) {
 			return err == nil && slices.Equal(got, lives[life]), fmt.Sprint(got, err)
 		})
 	}
-	counts, err := u.SQL("SELECT count(), uniqExact(event_id) FROM events WHERE task_id LIKE 'kill-%' FORMAT TSV")
+	counts, err := u.SQL("SELECT count(), uniqExact(event_id) FROM events FINAL WHERE task_id LIKE 'kill-%' FORMAT TSV")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -165,7 +165,7 @@ func TestWorkerThroughKills(t *testing.T) {
 		})
 	}
 
-	counts, err := u.SQL("SELECT count() = uniqExact(event_id) FROM events FORMAT TSV")
+	counts, err := u.SQL("SELECT count() = uniqExact(event_id) FROM events FINAL FORMAT TSV")
 	if err != nil || counts != "1" {
 		t.Errorf("some event is stored twice: %q, %v", counts, err)
 	}

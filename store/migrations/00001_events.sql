@@ -56,7 +56,9 @@ ENGINE = Null;
 -- The timeline. A read touches one task: the key begins with it, the granules are
 -- small, and everything that is not filtered on lies packed in record (the
 -- event's own OTLP LogRecord). Partitions follow the time of ingestion, which late
--- events do not splinter.
+-- events do not splinter. An event that two batches carry, because the answer to
+-- the first was lost, has one key: merges drop its copy, FINAL and readers do so
+-- before.
 CREATE TABLE IF NOT EXISTS events
 (
     namespace LowCardinality(String),
@@ -67,7 +69,7 @@ CREATE TABLE IF NOT EXISTS events
     ingested_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
     record String CODEC(ZSTD(1))
 )
-ENGINE = MergeTree
+ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(ingested_at)
 ORDER BY (namespace, task_id, run, occurred_at, event_id)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
