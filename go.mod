@@ -1,6 +1,6 @@
 module github.com/tasktrail/tasktrail
 
-go 1.26.8
+go 1.26.0
 
 require (
 	github.com/ClickHouse/ch-go v0.74.0

@@ -2,7 +2,7 @@
 // reach the product's go.mod.
 module github.com/tasktrail/tasktrail/bench
 
-go 1.26.8
+go 1.26.0
 
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3
