@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +14,7 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	proctest.RemoveBuilds()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { uptest.Main(m) }
 
 // What a running task says of itself, and what an operator asks of it, over all
 // the parts: progress down to the API, a cancel up to the executor.

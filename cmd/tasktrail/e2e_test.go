@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -18,11 +17,7 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	proctest.RemoveBuilds()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { uptest.Main(m) }
 
 func newAgent(t *testing.T, u *uptest.Up, cfg agent.Config) *agent.Agent {
 	t.Helper()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +18,7 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	proctest.RemoveBuilds()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { uptest.Main(m) }
 
 // The whole way: asynq on a real Redis, a service that fails in every way, the
 // agent, a `tasktrail up` that is killed in the middle, the API, and a retry that
