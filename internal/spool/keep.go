@@ -72,10 +72,8 @@ func (l *Log) prepareAhead() {
 		l.mu.Lock()
 		gone, _ := l.takeConsumed(true)
 		l.mu.Unlock()
-		if len(gone) > 0 {
-			l.remove(gone)
-			err = l.prepareLocked()
-		}
+		l.remove(gone)
+		err = l.prepareLocked()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,11 +100,11 @@ func (l *Log) prepareNow() error {
 	}
 	err := l.prepareLocked()
 	if errors.Is(err, ErrFull) {
-		// Room for new frames comes before keeping old ones.
-		if gone, _ := l.takeConsumed(true); len(gone) > 0 {
-			l.remove(gone)
-			err = l.prepareLocked()
-		}
+		// Room for new frames comes before keeping old ones. What the keeper is
+		// deleting just now is room, too, as soon as it is done.
+		gone, _ := l.takeConsumed(true)
+		l.remove(gone)
+		err = l.prepareLocked()
 	}
 	if err != nil {
 		l.fullUntil = time.Now().Add(retryRoom)
@@ -170,8 +168,8 @@ func (l *Log) deleteConsumed() time.Duration {
 	l.mu.Lock()
 	gone, again := l.takeConsumed(false)
 	l.mu.Unlock()
+	l.remove(gone)
 	if len(gone) > 0 {
-		l.remove(gone)
 		l.mu.Lock()
 		l.fullUntil = time.Time{}
 		l.mu.Unlock()
@@ -179,8 +177,10 @@ func (l *Log) deleteConsumed() time.Duration {
 	return again
 }
 
-// takeConsumed cuts the segments that can go off the list. It runs under mu.
+// takeConsumed cuts the segments that can go off the list, and takes removeMu for
+// the remove that has to follow. It runs under mu.
 func (l *Log) takeConsumed(early bool) (gone []*segment, again time.Duration) {
+	l.removeMu.Lock()
 	passed, ok := l.slowest()
 	if !ok {
 		return nil, 0
@@ -209,6 +209,10 @@ func (l *Log) takeConsumed(early bool) (gone []*segment, again time.Duration) {
 // remove deletes segment files. The cursors that have passed them are put on the
 // disk before: a power cut must not bring one back to what is gone.
 func (l *Log) remove(gone []*segment) {
+	defer l.removeMu.Unlock()
+	if len(gone) == 0 {
+		return
+	}
 	l.syncCursors()
 	for _, s := range gone {
 		s.unmap()

@@ -70,6 +70,8 @@ type Log struct {
 	closeOnce sync.Once
 	closeErr  error
 
+	removeMu sync.Mutex // deleting segments: taken under mu, held on after it
+
 	namesMu sync.Mutex // creating and removing cursors, before mu
 	curMu   sync.Mutex // the map alone, after mu
 	cursors map[string]*Cursor

@@ -300,6 +300,7 @@ func (l *Log) jump(to Position) {
 		s := l.next
 		l.next = nil
 		l.spares.Store(0)
+		l.removeMu.Lock()
 		l.remove([]*segment{s})
 		l.freed.Add(^uint64(0))
 	}

@@ -111,7 +111,9 @@ func (l *Log) syncTo(target Position) error {
 		return nil
 	}
 	for _, s := range *l.segs.Load() {
-		if s.reach() <= durable || s.base >= target || s.sealed.Load() && s.pos(s.end) <= durable {
+		// What is settled is on the disk already, and may be deleted at any moment:
+		// its file may be closed.
+		if s.settled.Load() || s.reach() <= durable || s.base >= target || s.sealed.Load() && s.pos(s.end) <= durable {
 			continue
 		}
 		if err := l.syncSegment(s); err != nil {

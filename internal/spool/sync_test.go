@@ -180,3 +180,46 @@ func TestMarkWakesOnlyThoseItPasses(t *testing.T) {
 		}
 	})
 }
+
+// TestSegmentDeletedUnderASync has a cursor pass segments that are settled and
+// not yet counted as durable, while a Sync is under way that covers them.
+func TestSegmentDeletedUnderASync(t *testing.T) {
+	entered, gate := make(chan struct{}, 1), make(chan struct{})
+	var blocking atomic.Bool
+	l := openHooked(t, Options{Dir: t.TempDir(), SegmentBytes: 8 << 10}, func(s *segment) error {
+		if blocking.CompareAndSwap(true, false) {
+			entered <- struct{}{}
+			<-gate
+		}
+		return s.sync()
+	})
+	c, err := l.Cursor("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := fill(t, l, 40, 1500)
+	end := ends[len(ends)-1]
+	full := len(*l.segs.Load()) - 1
+	if full < 2 {
+		t.Fatalf("%d full segments", full)
+	}
+	eventually(t, "settled", func() bool { return (*l.segs.Load())[full-1].settled.Load() })
+	if l.Durable() != 0 {
+		t.Fatalf("durable to %d before a Sync", l.Durable())
+	}
+	blocking.Store(true)
+	synced := make(chan error, 1)
+	go func() { synced <- l.Sync(context.Background(), end) }()
+	<-entered
+	err = c.Advance(end)
+	if err == nil {
+		eventually(t, "deleted", func() bool { return l.Stats().SegmentsFreed == uint64(full) })
+	}
+	close(gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-synced; err != nil || l.Durable() < end {
+		t.Errorf("sync: %v, durable to %d of %d", err, l.Durable(), end)
+	}
+}
