@@ -155,6 +155,9 @@ func (a *Agent) Close(ctx context.Context) error {
 	a.mu.Unlock()
 	ctx, stop := context.WithTimeout(ctx, drainTimeout)
 	defer stop()
+	if a.log != nil {
+		a.shed.settle(a) // the last that was shed may have had no event after it
+	}
 	if started {
 		if err := a.Flush(ctx); err != nil {
 			a.cfg.Logger.Warn("not everything was shipped before the end; the next process goes on", "error", err)

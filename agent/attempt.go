@@ -37,8 +37,12 @@ func (r *run) try(fn Func) (step Step) {
 	}
 	r.attempt++
 	r.counted++
-	ctx, stop := r.attemptContext()
-	defer stop(nil)
+	ctx := r.ctx
+	if r.policy.timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, r.policy.timeout, errAttemptTimeout)
+		defer stop()
+	}
 	ctx, span := r.tel.startAttempt(ctx, r)
 	defer span.End()
 	r.emit(&timeline.Event{Type: timeline.AttemptStarted, Attempt: r.attempt, Breaker: r.breaker.Describe(), SpanID: spanID(span), TraceID: traceID(span)})
@@ -65,7 +69,7 @@ func (r *run) try(fn Func) (step Step) {
 		r.progress.Store(nil)
 		step = r.settle(ctx, span, permit, res, err, time.Since(began))
 	}()
-	res, err = fn(context.WithValue(ctx, attemptKey{}, r), r.handed())
+	res, err = fn(r.within(ctx), r.handed())
 	returned = true
 	return step
 }
@@ -77,12 +81,27 @@ func (r *run) handed() Task {
 	return t
 }
 
-func (r *run) attemptContext() (context.Context, context.CancelCauseFunc) {
-	if r.policy.timeout <= 0 {
-		return r.ctx, func(error) {}
+// attemptContext carries the run to AttemptFrom and Progress.
+type attemptContext struct {
+	context.Context
+	r *run
+}
+
+func (c *attemptContext) Value(key any) any {
+	if _, own := key.(attemptKey); own {
+		return c.r
 	}
-	ctx, stop := context.WithTimeoutCause(r.ctx, r.policy.timeout, errAttemptTimeout)
-	return ctx, func(error) { stop() }
+	return c.Context.Value(key)
+}
+
+// within returns the executor's context. Only the first attempt's stands in the
+// run: an executor may leave it to a goroutine that outlives the attempt.
+func (r *run) within(ctx context.Context) context.Context {
+	if r.first.r != nil {
+		return &attemptContext{ctx, r}
+	}
+	r.first = attemptContext{ctx, r}
+	return &r.first
 }
 
 // settle records the outcome of an attempt and decides what follows.
@@ -160,7 +179,7 @@ func (r *run) stopped(proof string, errs ...error) Step {
 	if errors.Is(cause, errTaskDeadline) {
 		return Step{Outcome: Failed, Err: r.fail(timeline.FailDeadline, nil, cause)}
 	}
-	r.tel.ended(r, "aborted", nil)
+	r.tel.ended(r, outcomeAborted, nil)
 	err := errors.Join(errs...)
 	if err == nil {
 		err = cause

@@ -27,6 +27,11 @@ const (
 	attrOutcome     = "task.outcome"
 	attrErrorType   = "error.type"
 
+	outcomeCompleted = "completed"
+	outcomeFailed    = "failed"
+	outcomeCancelled = "cancelled"
+	outcomeAborted   = "aborted"
+
 	attrDurationMS = "duration_ms"
 	attrAttempts   = "attempts"
 	attrReason     = "reason"

@@ -36,6 +36,8 @@ type run struct {
 	span     trace.Span
 	tel      *taskInstruments
 
+	shown timeline.Policy // the policy as task_started carries it
+
 	// original is the input before redaction; sealed is it for retries, where what
 	// is recorded is not it, and replayFault says why it is nowhere.
 	original    []byte
@@ -44,6 +46,8 @@ type run struct {
 
 	ctx      context.Context // the task's: the caller's with the deadline
 	stop     context.CancelCauseFunc
+	free     context.CancelFunc                // of the deadline; nil without one
+	first    attemptContext                    // the context of the first attempt, so that it costs no allocation
 	operator atomic.Pointer[timeline.Operator] // who cancelled it
 	progress atomic.Pointer[timeline.Progress]
 	running  atomic.Int64 // the attempt that runs, for heartbeats; 0 for none
@@ -54,12 +58,10 @@ type run struct {
 func (a *Agent) begin(ctx context.Context, t Task, number int) *run {
 	r := a.newRun(t, number)
 	ctx = a.extract(ctx, t.TraceCarrier)
-	free := context.CancelFunc(func() {})
 	if !t.Deadline.IsZero() {
-		ctx, free = context.WithDeadlineCause(ctx, t.Deadline, errTaskDeadline)
+		ctx, r.free = context.WithDeadlineCause(ctx, t.Deadline, errTaskDeadline)
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	r.stop = func(cause error) { stop(cause); free() }
+	ctx, r.stop = context.WithCancelCause(ctx)
 	r.tel = a.tel.forTask(&r.task)
 	r.ctx, r.span = r.tel.start(ctx, r)
 	a.live.add(r)
@@ -91,9 +93,12 @@ func (a *Agent) newRun(t Task, number int) *run {
 // end forgets the run and ends its span.
 func (r *run) end() {
 	r.a.live.remove(r)
-	r.tel.t.active.Add(r.ctx, -1, r.tel.set)
+	r.tel.t.active.Add(r.ctx, -1, r.tel.add...)
 	r.span.End()
 	r.stop(nil)
+	if r.free != nil {
+		r.free()
+	}
 }
 
 // prepareInput redacts what is recorded of the input and keeps the original where
@@ -126,14 +131,16 @@ func (r *run) open(d Delivery) {
 		}
 		r.emit(&e)
 	}
-	p := r.policy.Timeline()
-	p.Timeout = timeline.Millis(r.policy.timeout)
-	if r.breaker != nil {
-		b := r.a.cfg.Breaker
-		p.BreakerFailureRate, p.BreakerMinCalls = max(b.FailureRate, 0), b.MinCalls
-		p.BreakerConsecutive, p.BreakerOpenFor = max(b.ConsecutiveFailures, 0), timeline.Millis(b.OpenFor)
+	r.shown = timeline.Policy{
+		MaxAttempts: r.policy.MaxAttempts, Base: timeline.Millis(r.policy.Base), Cap: timeline.Millis(r.policy.Cap),
+		Factor: r.policy.Factor, Jitter: max(r.policy.Jitter, 0), Timeout: timeline.Millis(r.policy.timeout),
 	}
-	r.emit(&timeline.Event{Type: timeline.TaskStarted, Policy: p})
+	if r.breaker != nil {
+		b := &r.a.cfg.Breaker
+		r.shown.BreakerFailureRate, r.shown.BreakerMinCalls = max(b.FailureRate, 0), b.MinCalls
+		r.shown.BreakerConsecutive, r.shown.BreakerOpenFor = max(b.ConsecutiveFailures, 0), timeline.Millis(b.OpenFor)
+	}
+	r.emit(&timeline.Event{Type: timeline.TaskStarted, Policy: &r.shown})
 	r.tel.started(r)
 	r.started = true
 }
@@ -166,12 +173,13 @@ func (r *run) emit(e *timeline.Event) {
 // complete ends the run with success.
 func (r *run) complete(res Result) {
 	output, _ := r.a.redactor.Apply(res.Output)
-	e := timeline.Event{Type: timeline.TaskCompleted, Duration: timeline.Millis(time.Since(r.began)), Attempts: r.counted}
+	took := time.Since(r.began)
+	e := timeline.Event{Type: timeline.TaskCompleted, Duration: timeline.Millis(took), Attempts: r.counted}
 	out := r.task.Task.Output
 	r.task.Task.Output = output
 	r.emit(&e)
 	r.task.Task.Output = out
-	r.tel.completed(r)
+	r.tel.completed(r, took)
 }
 
 // fail ends the run without success: its failure and its dead letter are on the
@@ -216,6 +224,6 @@ func (r *run) cancelled(proof string) error {
 		Type: timeline.TaskCancelled, Operator: r.operator.Load(), StopProof: proof, Attempts: r.counted,
 		Duration: timeline.Millis(time.Since(r.began)),
 	})
-	r.tel.ended(r, "cancelled", nil)
+	r.tel.ended(r, outcomeCancelled, nil)
 	return &TaskError{Reason: timeline.FailCancelled, Attempts: r.counted, Err: ErrCancelled}
 }

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/tasktrail/tasktrail/agent/breaker"
 	"github.com/tasktrail/tasktrail/timeline"
@@ -24,6 +25,8 @@ import (
 type telemetry struct {
 	tracer trace.Tracer
 	logger log.Logger
+	// silent: the tracer is OpenTelemetry's no-op, and spans need not be made.
+	silent bool
 
 	startedName, completedName, failedName, retryName string
 
@@ -46,8 +49,11 @@ const maxKinds = 4096
 type taskInstruments struct {
 	t     *telemetry
 	attrs []attribute.KeyValue
-	set   metric.MeasurementOption
 	span  string
+	// The options of calls, made once: a variadic call would allocate them each time.
+	spanOpts        []trace.SpanStartOption
+	add             []metric.AddOption
+	recordCompleted []metric.RecordOption
 }
 
 func newTelemetry(cfg Config, breakers *breaker.Set) (*telemetry, error) {
@@ -61,7 +67,8 @@ func newTelemetry(cfg Config, breakers *breaker.Set) (*telemetry, error) {
 		cfg.LoggerProvider = otel.GetLoggerProvider()
 	}
 	ns := cfg.TelemetryNamespace
-	t := &telemetry{
+	_, silent := cfg.TracerProvider.(noop.TracerProvider)
+	t := &telemetry{silent: silent,
 		tracer: cfg.TracerProvider.Tracer(scopeName), logger: cfg.LoggerProvider.Logger(scopeName), tasks: map[taskKind]*taskInstruments{},
 		startedName: ns + eventStarted, completedName: ns + eventCompleted, failedName: ns + eventFailed, retryName: ns + eventRetry,
 	}
@@ -120,7 +127,9 @@ func (t *telemetry) forTask(task *Task) *taskInstruments {
 	if k.provider != "" {
 		i.attrs = append(i.attrs, attribute.String(attrProvider, k.provider))
 	}
-	i.set = metric.WithAttributeSet(attribute.NewSet(i.attrs...))
+	i.spanOpts = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
+	i.add = []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(i.attrs...))}
+	i.recordCompleted = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(i.with(attribute.String(attrOutcome, outcomeCompleted))...))}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.tasks) < maxKinds {
@@ -129,13 +138,22 @@ func (t *telemetry) forTask(task *Task) *taskInstruments {
 	return i
 }
 
+// with returns the kind's attributes and more, in a slice of their own.
+func (i *taskInstruments) with(more ...attribute.KeyValue) []attribute.KeyValue {
+	return append(i.attrs[:len(i.attrs):len(i.attrs)], more...)
+}
+
 // start begins the task's span: a child of the side that enqueued for the first
 // run, a new root linked to it for later ones.
 func (i *taskInstruments) start(ctx context.Context, r *run) (context.Context, trace.Span) {
-	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
+	i.t.active.Add(ctx, 1, i.add...)
+	if i.t.silent {
+		return ctx, noop.Span{}
+	}
+	opts := i.spanOpts
 	if r.number > 1 {
 		if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-			opts = append(opts, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: sc}))
+			opts = append(opts[:len(opts):len(opts)], trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: sc}))
 		}
 	}
 	ctx, span := i.t.tracer.Start(ctx, i.span, opts...)
@@ -147,11 +165,13 @@ func (i *taskInstruments) start(ctx context.Context, r *run) (context.Context, t
 			attribute.String(attrTaskID, r.task.ID), attribute.Int(attrTaskRun, r.number), attribute.String(attrTaskUser, r.task.UserID),
 		)
 	}
-	i.t.active.Add(ctx, 1, i.set)
 	return ctx, span
 }
 
 func (i *taskInstruments) startAttempt(ctx context.Context, r *run) (context.Context, trace.Span) {
+	if i.t.silent {
+		return ctx, noop.Span{}
+	}
 	ctx, span := i.t.tracer.Start(ctx, spanAttempt)
 	if span.IsRecording() {
 		span.SetAttributes(attribute.Int(attrTaskAttempt, r.attempt))
@@ -168,12 +188,15 @@ func (i *taskInstruments) endAttempt(span trace.Span, e *timeline.Error) {
 
 // The four events.
 
+// listens reports whether anybody would take an event: a recording span, or a
+// logger that is on. Attributes are made only then.
+func (t *telemetry) listens(r *run, name string, severity log.Severity) bool {
+	return r.span.IsRecording() || t.logger.Enabled(r.ctx, log.EnabledParameters{Severity: severity, EventName: name})
+}
+
 func (t *telemetry) emit(r *run, name string, severity log.Severity, attrs ...attribute.KeyValue) {
 	if r.span.IsRecording() {
 		r.span.AddEvent(name, trace.WithAttributes(attrs...))
-	}
-	if !t.logger.Enabled(r.ctx, log.EnabledParameters{Severity: severity, EventName: name}) {
-		return
 	}
 	var rec log.Record
 	rec.SetEventName(name)
@@ -186,46 +209,56 @@ func (t *telemetry) emit(r *run, name string, severity log.Severity, attrs ...at
 }
 
 func (i *taskInstruments) started(r *run) {
-	i.t.started.Add(r.ctx, 1, i.set)
-	i.t.emit(r, i.t.startedName, log.SeverityInfo)
+	i.t.started.Add(r.ctx, 1, i.add...)
+	if i.t.listens(r, i.t.startedName, log.SeverityInfo) {
+		i.t.emit(r, i.t.startedName, log.SeverityInfo)
+	}
 }
 
-func (i *taskInstruments) completed(r *run) {
-	took := time.Since(r.began)
-	i.t.completed.Add(r.ctx, 1, i.set)
+func (i *taskInstruments) completed(r *run, took time.Duration) {
+	i.t.completed.Add(r.ctx, 1, i.add...)
+	i.t.duration.Record(r.ctx, took.Seconds(), i.recordCompleted...)
+	if !i.t.listens(r, i.t.completedName, log.SeverityInfo) {
+		return
+	}
 	i.t.emit(r, i.t.completedName, log.SeverityInfo,
 		attribute.Float64(attrDurationMS, float64(took.Microseconds())/1000), attribute.Int(attrAttempts, r.counted))
-	i.ended(r, "completed", nil)
+	if r.span.IsRecording() {
+		r.span.SetAttributes(attribute.String(attrOutcome, outcomeCompleted))
+	}
 }
 
 func (i *taskInstruments) failed(r *run, reason timeline.FailureReason, last *timeline.Error) {
-	i.t.failed.Add(r.ctx, 1, i.set)
-	i.t.emit(r, i.t.failedName, log.SeverityError, attribute.String(attrReason, string(reason)), attribute.Int(attrRetryCount, max(r.counted-1, 0)))
-	i.ended(r, "failed", last)
+	i.t.failed.Add(r.ctx, 1, i.add...)
+	if i.t.listens(r, i.t.failedName, log.SeverityError) {
+		i.t.emit(r, i.t.failedName, log.SeverityError, attribute.String(attrReason, string(reason)), attribute.Int(attrRetryCount, max(r.counted-1, 0)))
+	}
+	i.ended(r, outcomeFailed, last)
 }
 
 func (i *taskInstruments) retried(r *run, last *timeline.Error) {
-	i.t.retried.Add(r.ctx, 1, i.set)
+	i.t.retried.Add(r.ctx, 1, i.add...)
+	if !i.t.listens(r, i.t.retryName, log.SeverityWarn) {
+		return
+	}
 	i.t.emit(r, i.t.retryName, log.SeverityWarn, attribute.Int(attrAttempt, r.attempt), attribute.String(attrError, last.Kind))
 	if r.span.IsRecording() {
 		r.span.SetAttributes(attribute.String(attrErrorType, last.Kind))
 	}
 }
 
-// ended records how long the run took and how it ended.
+// ended records how long a run without success took, and how it ended.
 func (i *taskInstruments) ended(r *run, outcome string, last *timeline.Error) {
 	kind := ""
+	attrs := []attribute.KeyValue{attribute.String(attrOutcome, outcome)}
 	if last != nil {
 		kind = last.Kind
-	}
-	attrs := []attribute.KeyValue{attribute.String(attrOutcome, outcome)}
-	if kind != "" {
 		attrs = append(attrs, attribute.String(attrErrorType, kind))
 	}
-	i.t.duration.Record(r.ctx, time.Since(r.began).Seconds(), i.set, metric.WithAttributes(attrs...))
+	i.t.duration.Record(r.ctx, time.Since(r.began).Seconds(), metric.WithAttributeSet(attribute.NewSet(i.with(attrs...)...)))
 	if r.span.IsRecording() {
 		r.span.SetAttributes(attrs...)
-		if outcome == "failed" {
+		if outcome == outcomeFailed {
 			r.span.SetStatus(codes.Error, kind)
 		}
 	}

@@ -107,7 +107,7 @@ func (t *Task) Validate() error {
 		return &FieldError{"metadata", fmt.Sprintf("%d pairs, the limit is %d", len(t.Metadata), MaxMetadataPairs)}
 	}
 	if t.Amount != "" {
-		if _, ok := parseDecimal(t.Amount); !ok {
+		if !IsDecimal(t.Amount) {
 			return &FieldError{"amount", "want a decimal number such as 12.50"}
 		}
 	}
