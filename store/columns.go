@@ -182,15 +182,36 @@ func decideKey(rec *wire.Record, run, attempt uint32, rank uint8) chproto.UInt25
 	if rec.Type.StateAfter() == "" {
 		return chproto.UInt256{}
 	}
+	if rec.Type == timeline.TaskLost && attempt == 0 {
+		attempt = clamp32(rec.Attempts)
+	}
 	top := uint64(run)<<32 | uint64(min(attempt, math.MaxInt32))
 	if rec.Type.Terminal() {
 		top |= 1 << 31
 	}
 	attempts := uint64(min(max(rec.Attempts, 0), 1<<24-1))
 	return chproto.UInt256{
-		High: chproto.UInt128{High: top, Low: rec.Seq},
+		High: chproto.UInt128{High: top, Low: phaseOf(rec)<<62 | min(rec.Seq, 1<<62-1)},
 		Low:  chproto.UInt128{High: uint64(rank)<<56 | attempts<<32, Low: uint64(max(rec.OccurredAt, 0))},
 	}
+}
+
+// phaseOf places within an attempt what its agent did not count, as
+// timeline.CompareState does.
+func phaseOf(rec *wire.Record) uint64 {
+	switch rec.Type {
+	case timeline.TaskCreated, timeline.DLQRetryRequested:
+		return 0
+	case timeline.TaskLost:
+		return 2
+	case timeline.AttemptSuccess, timeline.AttemptFailed, timeline.AttemptAborted:
+		return 3
+	case timeline.TaskRetried:
+		if rec.Attempt > 0 {
+			return 3
+		}
+	}
+	return 1
 }
 
 // orderKey packs the order of a timeline, but for the source's name.

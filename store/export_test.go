@@ -1,12 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"testing"
 
+	chproto "github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
 // CountRows counts the stored rows of the tables, without dropping copies.
@@ -32,6 +35,21 @@ func (s *Store) Drop(tb testing.TB) {
 	if err := s.write.Exec(context.WithoutCancel(tb.Context()), "DROP DATABASE {name:Identifier} SYNC", clickhouse.Named("name", opt.Auth.Database)); err != nil {
 		tb.Error(err)
 	}
+}
+
+// DecidesAlike reports whether the key of two events orders them as
+// timeline.CompareState does.
+func DecidesAlike(a, b *timeline.Event) bool {
+	return cmp.Compare(compareKeys(keyOf(a), keyOf(b)), 0) == cmp.Compare(timeline.CompareState(a, b), 0)
+}
+
+func keyOf(e *timeline.Event) chproto.UInt256 {
+	rec := wire.Record{Type: e.Type, Run: e.Run, Attempt: e.Attempt, Attempts: e.Attempts, Seq: e.Seq}
+	return decideKey(&rec, clamp32(e.Run), clamp32(e.Attempt), rankOf(e.Type))
+}
+
+func compareKeys(a, b chproto.UInt256) int {
+	return cmp.Or(cmp.Compare(a.High.High, b.High.High), cmp.Compare(a.High.Low, b.High.Low), cmp.Compare(a.Low.High>>56, b.Low.High>>56))
 }
 
 // RanksRise reports whether two types are stored in their order.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tasktrail/tasktrail/store"
 	"github.com/tasktrail/tasktrail/store/storetest"
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 func TestMigrateTwiceAndAtOnce(t *testing.T) {
@@ -64,6 +65,27 @@ func TestBadSettingsAreNamed(t *testing.T) {
 
 func TestRanksRiseAsTheVocabularyDoes(t *testing.T) {
 	if err := quick.Check(store.RanksRise, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// What the engine takes the greatest of is what the fold takes the greatest of.
+func TestKeysDecideAsTheFoldDoes(t *testing.T) {
+	var types []timeline.Type
+	for _, typ := range timeline.Types() {
+		if typ.StateAfter() != "" {
+			types = append(types, typ)
+		}
+	}
+	event := func(b [5]uint8) *timeline.Event {
+		typ := types[int(b[0])%len(types)]
+		e := &timeline.Event{Type: typ, Run: 1 + int(b[1]%2), Attempt: int(b[2] % 3), Seq: uint64(b[3] % 4), Attempts: int(b[4] % 3)}
+		if !typ.Terminal() && typ != timeline.TaskLost {
+			e.Attempts = 0
+		}
+		return e
+	}
+	if err := quick.Check(func(a, b [5]uint8) bool { return store.DecidesAlike(event(a), event(b)) }, &quick.Config{MaxCount: 20_000}); err != nil {
 		t.Error(err)
 	}
 }

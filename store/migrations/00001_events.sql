@@ -13,8 +13,8 @@ CREATE TABLE IF NOT EXISTS events_in
     type String,
     rank UInt8,
     -- decide is greatest for the event that gives a task its state; 0 for an event
-    -- that gives none. From the top: run 32 bits, terminal 1, attempt 31, seq 64,
-    -- rank 8, attempts 24, 32 unused, occurred_at 64.
+    -- that gives none. From the top: run 32 bits, terminal 1, attempt 31, phase
+    -- within the attempt 2, seq 62, rank 8, attempts 24, 32 unused, occurred_at 64.
     decide UInt256,
     -- ord rises in the order of a timeline: run 32, occurred_at 64, rank 8, seq 24.
     ord UInt128,
