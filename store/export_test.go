@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"testing"
+	"time"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -16,7 +17,7 @@ import (
 func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	out := map[string]uint64{}
-	for _, table := range []string{"events", "task_state", "outcomes", "dead_letters", "dead_letter_ids", "failures", "breakers", "retry_requests", "gaps"} {
+	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "dead_letters", "dead_letter_ids", "failures", "breakers", "retry_requests", "gaps"} {
 		var n uint64
 		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", clickhouse.Named("table", table)).Scan(&n); err != nil {
 			tb.Fatal(err)
@@ -57,4 +58,28 @@ func RanksRise(a, b uint8) bool {
 	types := timeline.Types()
 	x, y := types[int(a)%len(types)], types[int(b)%len(types)]
 	return rankOf(x) != 0 && (x.Rank() < y.Rank()) == (rankOf(x) < rankOf(y))
+}
+
+// StaleSlots counts the slots without a rollup of their rows.
+func (s *Store) StaleSlots(tb testing.TB, from time.Time) int {
+	tb.Helper()
+	stale, err := s.staleSlots(tb.Context(), from)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	n := 0
+	for _, slots := range stale {
+		n += len(slots)
+	}
+	return n
+}
+
+// Optimize merges every table's parts.
+func (s *Store) Optimize(tb testing.TB) {
+	tb.Helper()
+	for table := range s.CountRows(tb) {
+		if err := s.write.Exec(tb.Context(), "OPTIMIZE TABLE {table:Identifier} FINAL", clickhouse.Named("table", table)); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

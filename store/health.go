@@ -29,18 +29,25 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 	ctx, cancel := s.reading(ctx, scanRead)
 	defer cancel()
 	args := []any{clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("from", nanos(at.Add(-window)))}
-	user := "1"
-	if scope.UserID != "" {
-		user = "user_id = {scope_user:String}"
-		args = append(args, clickhouse.Named("scope_user", scope.UserID))
-	}
-	steps := []func() error{
-		func() error { return s.healthTasks(ctx, &h, user, args) },
-		func() error { return s.healthOutcomes(ctx, &h, user, args) },
-		func() error { return s.healthLetters(ctx, &h, user, args) },
-	}
+	var steps []func() error
 	if scope.UserID == "" {
-		steps = append(steps, func() error { return s.healthBreakers(ctx, &h, at, args[:1]) })
+		steps = []func() error{
+			func() error { return s.healthOpen(ctx, &h, args[:1]) },
+			func() error { return s.healthEnded(ctx, &h, namespaceOf(scope), at.Add(-window)) },
+			func() error { return s.healthLetters(ctx, &h, "1", args) },
+			func() error { return s.healthBreakers(ctx, &h, at, args[:1]) },
+		}
+	} else {
+		const user = "user_id = {scope_user:String}"
+		args = append(args, clickhouse.Named("scope_user", scope.UserID))
+		steps = []func() error{
+			func() error {
+				return s.healthTasks(ctx, &h, taskRows("1", "queue decide created_at user_id"),
+					user+" AND (NOT "+sqlEnded+" OR "+sqlDecided+" >= "+sqlFrom+")", args)
+			},
+			func() error { return s.healthOutcomes(ctx, &h, user, args) },
+			func() error { return s.healthLetters(ctx, &h, user, args) },
+		}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -50,18 +57,68 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 	if scope.UserID != "" {
 		h.Queues = []readmodel.QueueDepth{}
 	}
+	if total := h.Completed + h.Failed; total > 0 {
+		h.FailureRate = float64(h.Failed) / float64(total)
+	}
 	return h, nil
 }
 
 const sqlFrom = "fromUnixTimestamp64Nano({from:Int64}, 'UTC')"
 
-// healthTasks counts tasks by state.
-func (s *Store) healthTasks(ctx context.Context, h *readmodel.Health, user string, args []any) (err error) {
+// sqlOpen selects the tasks that are not at their end, and few others.
+const sqlOpen = `SELECT task_id FROM open_tasks WHERE namespace = {ns:String}
+  AND task_id IN (SELECT task_id FROM open_tasks WHERE namespace = {ns:String} AND NOT bitTest(top, 31))
+GROUP BY task_id HAVING NOT bitTest(max(top), 31)`
+
+const sqlEnded = "state IN ('completed', 'failed', 'cancelled')"
+
+// healthOpen counts the tasks that are not at their end.
+func (s *Store) healthOpen(ctx context.Context, h *readmodel.Health, args []any) error {
+	return s.healthTasks(ctx, h, taskRows("s.task_id IN ("+sqlOpen+")", "queue decide created_at"), "NOT "+sqlEnded, args)
+}
+
+// healthEnded counts tasks and runs that ended within the window. Those whose
+// first run completed are counted by slot; in troubles stand all others, and
+// those that came to something else after all.
+func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, namespace string, from time.Time) error {
+	sum, err := s.outcomesSince(ctx, namespace, from)
+	if err != nil {
+		return err
+	}
+	var completed, failed, cancelled, counted, failedRuns, lost uint64
+	const inWindow = "namespace = {ns:String} AND slot >= toStartOfInterval(toDateTime(" + sqlFrom + ", 'UTC'), INTERVAL 10 SECOND) AND occurred_at >= " + sqlFrom
+	err = s.read.QueryRow(ctx, lines(
+		"SELECT countIf(state = 'completed' AND within), countIf(state = 'failed' AND within), countIf(state = 'cancelled' AND within),",
+		"    countIf(completed_at >= "+sqlFrom+"),",
+		"    (SELECT uniqExact(task_id, run) FROM troubles WHERE "+inWindow+" AND type = 'task_failed'),",
+		"    (SELECT uniqExact(task_id) FROM troubles WHERE "+inWindow+" AND type = 'task_lost')",
+		"FROM (SELECT "+sqlState()+" AS state, "+sqlDecided+" >= "+sqlFrom+" AS within, completed_at",
+		"  FROM "+taskRows("s.task_id IN (SELECT task_id FROM troubles WHERE "+inWindow+")", "decide completed_at")+")"),
+		clickhouse.Named("ns", namespace), clickhouse.Named("from", nanos(from))).
+		Scan(&completed, &failed, &cancelled, &counted, &failedRuns, &lost)
+	if err != nil {
+		return err
+	}
+	for state, n := range map[timeline.State]int64{
+		timeline.StateCompleted: int64(sum.completedTasks) - int64(counted) + int64(completed),
+		timeline.StateFailed:    int64(failed), timeline.StateCancelled: int64(cancelled),
+	} {
+		if n > 0 {
+			h.Tasks[state] = n
+		}
+	}
+	h.Completed, h.Failed, h.Lost = int64(sum.completedRuns), int64(failedRuns), int64(lost)
+	h.Execution = sum.execution()
+	return nil
+}
+
+// healthTasks counts tasks by state, of the given rows.
+func (s *Store) healthTasks(ctx context.Context, h *readmodel.Health, tasks, where string, args []any) (err error) {
 	state := sqlState()
 	rows, err := s.read.Query(ctx, lines(
 		"SELECT queue, "+state+" AS state, count() AS n, min(created_at) AS oldest",
-		"FROM "+taskRows("1", "queue decide created_at", user),
-		"WHERE "+user+" AND (state NOT IN ('completed', 'failed', 'cancelled') OR "+sqlDecided+" >= "+sqlFrom+")",
+		"FROM "+tasks,
+		"WHERE "+where,
 		"GROUP BY queue, state"), args...)
 	if err != nil {
 		return err
@@ -115,15 +172,12 @@ func (s *Store) healthOutcomes(ctx context.Context, h *readmodel.Health, user st
 		"    arrayMap(x -> ifNotFinite(toFloat64(x), 0), quantilesExactIf(0.5, 0.95, 0.99)(duration, attempt))",
 		"FROM (SELECT event_id, any(o.task_id) AS task_id, any(o.run) AS run, any(o.type) AS type, any(o.duration) AS duration,",
 		"    type IN ('attempt_success', 'attempt_failed') AS attempt",
-		"  FROM outcomes AS o WHERE namespace = {ns:String} AND occurred_at >= "+sqlFrom+" AND "+user,
+		"  FROM outcomes AS o WHERE namespace = {ns:String} AND slot >= toStartOfInterval(toDateTime("+sqlFrom+", 'UTC'), INTERVAL 10 SECOND) AND occurred_at >= "+sqlFrom+" AND "+user,
 		"  GROUP BY event_id)"), args...).Scan(&completed, &failed, &lost, &attempts, &average, &quantiles)
 	if err != nil {
 		return err
 	}
 	h.Completed, h.Failed, h.Lost = int64(completed), int64(failed), int64(lost)
-	if total := completed + failed; total > 0 {
-		h.FailureRate = float64(failed) / float64(total)
-	}
 	h.Execution = readmodel.ExecutionTime{Count: int64(attempts), Average: timeline.Millis(average)}
 	if len(quantiles) == 3 {
 		h.Execution.P50, h.Execution.P95, h.Execution.P99 =
@@ -144,7 +198,7 @@ func (s *Store) healthLetters(ctx context.Context, h *readmodel.Health, user str
 	err := s.read.QueryRow(ctx, lines(
 		"SELECT count(), min(l.created_at) FROM (SELECT task_id, run, id, created_at, facts.5 AS user_id FROM "+letterRows+") AS l",
 		"INNER JOIN (SELECT task_id, dead_letter_run, completed_run, decide FROM "+
-			taskRows("1", "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
+			taskRows("s.task_id IN (SELECT task_id FROM dead_letters WHERE namespace = {ns:String})", "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
 		"ON l.task_id = t.task_id AND l.run = t.dead_letter_run",
 		"WHERE id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String}) AND "+user+" AND ("+sqlRun+" <= l.run OR "+sqlNothingCameOfIt+")"), args...).Scan(&n, &oldest)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -97,6 +99,14 @@ type Store struct {
 	write  driver.Conn
 	read   driver.Conn
 	writer writer
+
+	// rolled is when slots were last looked for that want rolling up.
+	rolled atomic.Int64
+	// closing ends with Close, which waits for what runs in the background.
+	closing    context.Context //nolint:containedctx // the store's own life
+	close      context.CancelFunc
+	mu         sync.Mutex // no work is added once closing is done
+	background sync.WaitGroup
 }
 
 // Open prepares the connections; it reaches the server with the first use. ctx
@@ -107,6 +117,7 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("ClickHouse: %w", err)
 	}
 	s := &Store{cfg: cfg}
+	s.closing, s.close = context.WithCancel(context.Background())
 	var err error
 	if s.write, err = open(cfg.DSN, 4, cfg.WriteTimeout); err != nil {
 		return nil, err
@@ -135,8 +146,14 @@ func open(dsn string, conns int, timeout time.Duration) (driver.Conn, error) {
 	return conn, nil
 }
 
-// Close ends the connections.
-func (s *Store) Close() error { return errors.Join(s.write.Close(), s.read.Close()) }
+// Close ends the connections, and what runs beside reads and writes.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.close()
+	s.mu.Unlock()
+	s.background.Wait()
+	return errors.Join(s.write.Close(), s.read.Close())
+}
 
 // Ping reports whether the server answers the readers.
 func (s *Store) Ping(ctx context.Context) error {

@@ -21,6 +21,7 @@ var taskColumns = []struct{ name, sql string }{
 	{"decide", "max(s.decide)"},
 	{"attempt", "bitAnd(max(s.run_attempt), 4294967295)"},
 	{"completed_run", "max(s.completed_run)"},
+	{"completed_at", "max(s.completed_at)"},
 	{"dead_letter_run", "max(s.dead_letter_run)"},
 	{"task_type", "argMaxMerge(s.task_type)"},
 	{"queue", "argMaxMerge(s.queue)"},

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -105,6 +106,7 @@ func (s *Store) WriteFrames(ctx context.Context, token string, frames [][]byte) 
 		return err
 	}
 	s.writer.skipped.Add(bl.rec.Skipped)
+	s.rollupSoon(time.Now().Add(-rollupReach))
 	return nil
 }
 

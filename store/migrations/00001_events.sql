@@ -91,6 +91,8 @@ CREATE TABLE IF NOT EXISTS task_state
     updated_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')),
     ingested_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')),
     completed_run SimpleAggregateFunction(max, UInt32),
+    -- when its first run completed
+    completed_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')),
     dead_letter_run SimpleAggregateFunction(max, UInt32),
     task_type AggregateFunction(argMax, String, UInt128),
     queue AggregateFunction(argMax, String, UInt128),
@@ -116,6 +118,7 @@ SELECT
     max(e.occurred_at) AS updated_at,
     max(e.ingested_at) AS ingested_at,
     maxIf(e.run, e.type = 'task_completed') AS completed_run,
+    maxIf(e.occurred_at, e.type = 'task_completed' AND e.run = 1) AS completed_at,
     maxIf(e.run, e.type = 'moved_to_dlq') AS dead_letter_run,
     argMaxIfState(e.task_type, e.ord, e.task_type != '') AS task_type,
     argMaxIfState(e.queue, e.ord, e.queue != '') AS queue,
@@ -129,31 +132,119 @@ SELECT
 FROM events_in AS e WHERE e.type != 'tombstone'
 GROUP BY namespace, task_id;
 
--- What attempts and runs came to, in the order of time, for rates and durations
--- over a window. Copies of an event are dropped by its id when it is read.
+-- What attempts and runs came to, in slots of ten seconds. Copies of an event stay
+-- and are dropped by its id when it is read, so that what stands in a slot can
+-- only grow; see outcome_marks.
 CREATE TABLE IF NOT EXISTS outcomes
 (
     namespace LowCardinality(String),
-    occurred_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    slot DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     event_id UUID,
     type LowCardinality(String),
     task_id String,
     run UInt32,
     user_id String,
     duration UInt64 CODEC(T64, ZSTD(1)),
+    occurred_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
     ingested_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1))
 )
-ENGINE = ReplacingMergeTree
+ENGINE = MergeTree
 PARTITION BY toYYYYMM(ingested_at)
-ORDER BY (namespace, occurred_at, event_id)
+ORDER BY (namespace, slot)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
 SETTINGS ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS outcomes_mv TO outcomes AS
-SELECT namespace, occurred_at, event_id, type, task_id, run, user_id, duration, ingested_at
-FROM events_in
+SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, event_id, type, task_id, run, user_id, duration, occurred_at, ingested_at
+FROM events_in AS e
 WHERE type IN ('attempt_success', 'attempt_failed', 'task_completed', 'task_failed', 'task_lost');
+
+-- Which rows stand in a slot of outcomes: their number and the sum of the hashes
+-- of their ids. A rollup of the slot is right while it was made of just these.
+CREATE TABLE IF NOT EXISTS outcome_marks
+(
+    namespace LowCardinality(String),
+    slot DateTime('UTC'),
+    n UInt64,
+    hashes UInt64
+)
+ENGINE = SummingMergeTree
+ORDER BY (namespace, slot)
+TTL slot + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS outcome_marks_mv TO outcome_marks AS
+SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, count() AS n, sum(cityHash64(e.event_id)) AS hashes
+FROM events_in AS e
+WHERE type IN ('attempt_success', 'attempt_failed', 'task_completed', 'task_failed', 'task_lost')
+GROUP BY namespace, slot;
+
+-- The rollups, made of outcomes by the store and made again when a slot changed.
+-- The marks are part of the key: several versions of a slot may stand here, and
+-- that of the present marks is right.
+CREATE TABLE IF NOT EXISTS outcome_rollups
+(
+    namespace LowCardinality(String),
+    slot DateTime('UTC'),
+    n UInt64,
+    hashes UInt64,
+    -- runs that completed, and tasks whose first run did
+    completed_runs UInt64,
+    completed_tasks UInt64,
+    attempts UInt64,
+    duration_sum UInt64,
+    -- attempts by floor(64 * log2(duration in nanoseconds + 1))
+    durations Map(UInt16, UInt64)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (namespace, slot, n, hashes)
+TTL slot + INTERVAL 90 DAY;
+
+-- Events that a task has only when more came of it than a first run that
+-- completes. Without any, a task has completed if its first run has.
+CREATE TABLE IF NOT EXISTS troubles
+(
+    namespace LowCardinality(String),
+    slot DateTime('UTC'),
+    task_id String,
+    run UInt32,
+    type LowCardinality(String),
+    occurred_at DateTime64(9, 'UTC'),
+    ingested_at DateTime64(9, 'UTC')
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(ingested_at)
+ORDER BY (namespace, slot)
+TTL toDateTime(ingested_at) + INTERVAL 90 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS troubles_mv TO troubles AS
+SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, task_id, run, type, occurred_at, ingested_at
+FROM events_in AS e
+WHERE type != 'tombstone' AND (run != 1 OR type IN ('task_failed', 'moved_to_dlq', 'task_cancelled', 'task_lost'));
+
+-- Tasks that may not be at their end: what ended is dropped a day later. A row
+-- that is left behind, because its end was dropped before the two met in a
+-- merge, costs readers a look at task_state and no more.
+CREATE TABLE IF NOT EXISTS open_tasks
+(
+    namespace LowCardinality(String),
+    task_id String,
+    -- the top 64 bits of decide; bit 31 says that the task ended
+    top SimpleAggregateFunction(max, UInt64),
+    ingested_at SimpleAggregateFunction(max, DateTime('UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (namespace, task_id)
+TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 1 DAY DELETE WHERE bitTest(top, 31)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS open_tasks_mv TO open_tasks AS
+SELECT namespace, task_id, max(toUInt64(bitShiftRight(e.decide, 192))) AS top, max(toDateTime(e.ingested_at, 'UTC')) AS ingested_at
+FROM events_in AS e WHERE e.decide != 0
+GROUP BY namespace, task_id;
 
 -- One row a dead letter, as the first moved_to_dlq of its run described it.
 CREATE TABLE IF NOT EXISTS dead_letters

@@ -1,0 +1,136 @@
+package store_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tasktrail/tasktrail/store"
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
+)
+
+// rollUp rolls up everything and holds that nothing is left.
+func rollUp(t *testing.T, s *store.Store) {
+	t.Helper()
+	if err := s.Rollup(t.Context(), start.Add(-24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.StaleSlots(t, start.Add(-24*time.Hour)); n != 0 {
+		t.Fatalf("%d slots are not rolled up", n)
+	}
+}
+
+// spread moves each task's events to a time of its own within the hour.
+func spread(byTask map[string][]timeline.Event) {
+	i := 0
+	for _, events := range byTask {
+		i++
+		for j := range events {
+			events[j].OccurredAt = events[j].OccurredAt.Add(-time.Duration(i) * 73 * time.Second)
+		}
+	}
+}
+
+func TestRollupsStayExact(t *testing.T) {
+	s := open(t)
+	want := everyLife(t)
+	spread(want)
+	all := flatten(want)
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	// What comes late falls into slots that were rolled up; two collectors send the
+	// same events, and one of them a part of it in other batches.
+	write(t, s, all[:len(all)/2]...)
+	rollUp(t, s)
+	write(t, s, all[len(all)/2:]...)
+	checkFolds(t, s, want)
+	rollUp(t, s)
+	checkFolds(t, s, want)
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() {
+			if err := s.WriteFrames(t.Context(), fmt.Sprint("collector-", i), [][]byte{frame(all...)}); err != nil {
+				t.Error(err)
+			}
+			if err := s.Rollup(t.Context(), start.Add(-24*time.Hour)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	checkFolds(t, s, want)
+	rollUp(t, s)
+	checkFolds(t, s, want)
+	for chunk := range 4 {
+		write(t, s, all[chunk*len(all)/4:(chunk+1)*len(all)/4]...)
+		checkFolds(t, s, want)
+	}
+	s.Optimize(t)
+	rollUp(t, s)
+	checkFolds(t, s, want)
+}
+
+// A window begins within a slot, and the rows of that slot before it are left out.
+func TestTheWindowBeginsWhereItWasAskedTo(t *testing.T) {
+	s := open(t)
+	script := lives(t)["success"]
+	var events []timeline.Event
+	const tasks = 40
+	for i := range tasks {
+		task := live(t, timeline.Task{Namespace: "default", ID: fmt.Sprint("t", i), Type: "mail", Queue: "q"}, script)
+		for j := range task {
+			task[j].OccurredAt = start.Add(-time.Duration(i) * time.Second)
+		}
+		events = append(events, task...)
+	}
+	write(t, s, events...)
+	for range 2 {
+		for _, secs := range []int{0, 7, 15, 33} {
+			// Half a second earlier than the task, so that the time of the call does not matter.
+			from := start.Add(-time.Duration(secs)*time.Second - 500*time.Millisecond)
+			before := time.Since(from)
+			h, err := s.Health(t.Context(), everything, before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Completed != int64(secs+1) || h.Tasks[timeline.StateCompleted] != int64(secs+1) || h.Execution.Count != int64(secs+1) {
+				t.Errorf("%d s: %d runs, %d tasks, %d attempts, want %d", secs, h.Completed, h.Tasks[timeline.StateCompleted], h.Execution.Count, secs+1)
+			}
+		}
+		rollUp(t, s)
+	}
+}
+
+// A rolled-up quantile is off by half a bucket at most, and the average by nothing.
+func TestQuantilesOfRollups(t *testing.T) {
+	s := open(t)
+	script := lives(t)["success"]
+	var events []timeline.Event
+	const tasks = 1000
+	for i := range tasks {
+		task := live(t, timeline.Task{Namespace: "default", ID: fmt.Sprint("t", i), Type: "mail"}, script)
+		for j := range task {
+			if task[j].Type == timeline.AttemptSuccess {
+				task[j].Duration = timeline.Millis(time.Duration(i+1) * time.Millisecond)
+			}
+		}
+		events = append(events, task...)
+	}
+	write(t, s, events...)
+	rollUp(t, s)
+	h, err := s.Health(t.Context(), readmodel.Scope{}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := h.Execution
+	if e.Count != tasks || time.Duration(e.Average) != 500500*time.Microsecond {
+		t.Errorf("%d attempts of %v", e.Count, time.Duration(e.Average))
+	}
+	for q, got := range map[float64]timeline.Millis{0.5: e.P50, 0.95: e.P95, 0.99: e.P99} {
+		if want := q * tasks * float64(time.Millisecond); float64(got) < want*0.994 || float64(got) > want*1.006 {
+			t.Errorf("quantile %v: %v, want %v", q, time.Duration(got), time.Duration(want))
+		}
+	}
+}
