@@ -1,0 +1,68 @@
+// Command devserver serves the real API over a store in memory, with tasks that
+// live, for work on the UI and for its browser tests.
+//
+// It is not for production: nothing is kept, and its tokens are in this file.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/tasktrail/tasktrail/query"
+	"github.com/tasktrail/tasktrail/query/auth"
+	"github.com/tasktrail/tasktrail/query/querytest"
+)
+
+// tokens are what the server knows; their text is their name.
+type tokens map[string]auth.Principal
+
+// Authenticate implements query.Authenticator.
+func (t tokens) Authenticate(_ context.Context, token string) (auth.Principal, error) {
+	p, ok := t[token]
+	if !ok {
+		return auth.Principal{}, auth.ErrUnauthenticated
+	}
+	return p, nil
+}
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8090", "where to listen; port 0 takes a free one")
+	dir := flag.String("dir", "dist", "the built UI")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := serve(ctx, *addr, os.DirFS(*dir)); err != nil {
+		fmt.Fprintln(os.Stderr, "devserver:", err)
+		os.Exit(1)
+	}
+}
+
+func serve(ctx context.Context, addr string, ui fs.FS) error {
+	w := &world{Store: querytest.NewStore(), broker: querytest.NewBroker()}
+	w.fill(time.Now())
+	s, err := query.New(query.Config{Addr: addr, UI: ui}, query.Deps{
+		Reader: w, Writer: w.Store, Claimer: w.Store, Subscriber: w.broker,
+		Auth: tokens{
+			"admin":  {ID: "admin", Namespace: auth.AnyNamespace, Scopes: []auth.Scope{auth.ScopeAdmin}},
+			"reader": {ID: "key:reader", Namespace: "default", Scopes: []auth.Scope{auth.ScopeReadAll}},
+			"user":   {ID: "key:user", Namespace: "default", UserID: "u-17", Scopes: []auth.Scope{auth.ScopeRead}},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("http://%s\n", s.Addr())
+	w.live(ctx)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return s.Stop(end)
+}

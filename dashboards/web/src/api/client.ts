@@ -1,0 +1,82 @@
+// The one place that talks to the API. What fails becomes a Problem, also where
+// the answer is garbage or none came.
+import type { Accepted, Principal } from "./types";
+
+export class Problem extends Error {
+  constructor(readonly status: number, readonly code: string, title: string, readonly detail = "", readonly requestId = "", readonly retryAfter = 0) {
+    super(detail ? `${title}: ${detail}` : title);
+  }
+}
+
+export type Params = Record<string, string | number | boolean | undefined>;
+
+const namespaceKey = "tasktrail.namespace";
+
+// namespace is the one the address names, else the one chosen last. Empty means
+// the token's own.
+export function namespace(): string {
+  return new URLSearchParams(location.search).get("ns") ?? localStorage.getItem(namespaceKey) ?? "";
+}
+
+export function rememberNamespace(ns: string) {
+  if (ns) localStorage.setItem(namespaceKey, ns);
+  else localStorage.removeItem(namespaceKey);
+}
+
+export function apiURL(path: string, params: Params = {}): string {
+  const q = new URLSearchParams();
+  const ns = namespace();
+  if (ns) q.set("namespace", ns);
+  for (const [k, v] of Object.entries(params)) if (v !== undefined && v !== "") q.set(k, String(v));
+  const s = q.toString();
+  return `/api/v1${path}${s ? `?${s}` : ""}`;
+}
+
+async function call<T>(method: string, url: string, init: RequestInit = {}): Promise<T> {
+  let res: Response;
+  try {
+    res = await fetch(url, { method, credentials: "same-origin", ...init });
+  } catch (e) {
+    if (e instanceof DOMException && e.name === "AbortError") throw e;
+    throw new Problem(0, "unreachable", "The server does not answer", "check that it runs and that this machine reaches it");
+  }
+  const text = await res.text();
+  let body: unknown;
+  try {
+    body = text ? JSON.parse(text) : undefined;
+  } catch {
+    throw new Problem(res.status, "unreadable", "The answer cannot be read", `status ${res.status}, not JSON`);
+  }
+  if (res.ok) return body as T;
+  const p = (body ?? {}) as { title?: string; detail?: string; code?: string; request_id?: string };
+  const problem = new Problem(res.status, p.code ?? "unknown", p.title ?? `Status ${res.status}`, p.detail, p.request_id, Number(res.headers.get("Retry-After") ?? 0));
+  if (res.status === 401) window.dispatchEvent(new Event("tasktrail:signed-out"));
+  throw problem;
+}
+
+export function get<T>(path: string, params?: Params, signal?: AbortSignal): Promise<T> {
+  return call<T>("GET", apiURL(path, params), { signal });
+}
+
+export function post(path: string, body: Record<string, unknown>): Promise<Accepted> {
+  return call<Accepted>("POST", apiURL(path), {
+    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` },
+  });
+}
+
+export function signIn(token: string): Promise<Principal> {
+  return call<Principal>("POST", "/api/v1/session", { headers: { Authorization: `Bearer ${token}` } });
+}
+
+export function signOut(): Promise<void> {
+  return call<void>("DELETE", "/api/v1/session");
+}
+
+// taskPath is the address of a task in the API: its id is one segment.
+export const taskPath = (id: string) => `/tasks/${encodeURIComponent(id)}`;
+
+// asCurl is the same question for a terminal. The token is left to the reader.
+export function asCurl(path: string, params?: Params): string {
+  return `curl -H "Authorization: Bearer $TASKTRAIL_TOKEN" '${location.origin}${apiURL(path, params).replaceAll("'", "%27")}'`;
+}

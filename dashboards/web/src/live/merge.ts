@@ -1,0 +1,43 @@
+// What a live update makes of a list of tasks. Pure, so that it can be tested.
+import type { Task } from "../api/types";
+import { isActive } from "../ui/format";
+import type { Update } from "./stream";
+
+function apply(row: Task | undefined, u: Update): Task | undefined {
+  if (u.row) return u.row;
+  let t = row;
+  for (const e of u.events) {
+    if (!t) {
+      t = {
+        namespace: e.namespace, task_id: e.task_id, type: e.task_type, queue: e.queue, runner: e.runner, agent: e.agent, provider: e.provider, user_id: e.user_id,
+        amount: e.amount, currency: e.currency, max_attempts: e.max_attempts, state: "pending", run: e.run, attempt: e.attempt, created_at: e.occurred_at, updated_at: e.occurred_at,
+      } as Task;
+    }
+    if (e.run < t.run) continue;
+    t = { ...t, updated_at: e.occurred_at > t.updated_at ? e.occurred_at : t.updated_at, breaker: e.breaker ?? t.breaker, error: e.error ?? t.error };
+    if (e.run > t.run) t = { ...t, run: e.run, attempt: 0, progress: undefined, error: undefined };
+    if (e.type === "task_retried" && e.retry) t = { ...t, waiting: e.retry, next_attempt_at: new Date(Date.parse(e.occurred_at) + e.retry.delay_ms).toISOString() };
+    if (e.type === "attempt_started") t = { ...t, waiting: undefined, next_attempt_at: undefined, started_at: t.started_at ?? e.occurred_at };
+    if (e.type === "cancel_requested") t = { ...t, cancel_requested_at: e.occurred_at };
+  }
+  if (!t || !u.task || (u.task.run ?? 0) < t.run) return t;
+  return { ...t, state: u.task.state || t.state, attempt: Math.max(t.attempt, u.task.attempt ?? 0), progress: u.task.progress ?? t.progress };
+}
+
+// merge returns the rows after some updates. A task that ended stays until prune:
+// it shall be seen to end.
+export function merge(rows: Task[], updates: Update[]): Task[] {
+  const byId = new Map(rows.map((t) => [t.task_id, t]));
+  for (const u of updates) {
+    const before = byId.get(u.task_id);
+    const after = apply(before, u);
+    if (!after || (!before && !isActive(after.state))) continue;
+    byId.set(u.task_id, after);
+  }
+  return [...byId.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.task_id < b.task_id ? -1 : 1));
+}
+
+export function prune(rows: Task[], now: number, keepMs = 5000): Task[] {
+  const left = rows.filter((t) => isActive(t.state) || now - Date.parse(t.updated_at) < keepMs);
+  return left.length === rows.length ? rows : left;
+}

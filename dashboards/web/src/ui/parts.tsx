@@ -1,0 +1,77 @@
+// The small parts every page is made of.
+import { useEffect, useRef, useState, type ReactNode } from "react";
+import type { Problem } from "../api/client";
+import { word } from "./format";
+
+// A state is a sign, a word and a colour, never a colour alone.
+const signs: Record<string, [string, string]> = {
+  pending: ["○", "text-idle"], in_progress: ["▶", "text-run"], running: ["▶", "text-run"], retrying: ["↻", "text-wait"], completed: ["✓", "text-good"], success: ["✓", "text-good"],
+  failed: ["✕", "text-bad"], cancelled: ["⊘", "text-idle"], aborted: ["⊘", "text-idle"], lost: ["?", "text-lost"], resolved: ["✓", "text-good"], superseded: ["→", "text-idle"], discarded: ["⊘", "text-idle"],
+  critical: ["▲", "text-bad"], high: ["▲", "text-wait"], medium: ["△", "text-idle"], error: ["✕", "text-bad"], warning: ["!", "text-wait"], info: ["·", "text-idle"], open: ["✕", "text-bad"], half_open: ["◐", "text-wait"], closed: ["✓", "text-good"],
+};
+
+export function Mark({ of }: { of: string }) {
+  const [sign, colour] = signs[of] ?? ["·", "text-idle"];
+  return <span className={`${colour} whitespace-nowrap`}><span aria-hidden="true" className="inline-block w-4">{sign}</span>{word(of)}</span>;
+}
+
+export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+  return <div className="px-4 py-10 text-center"><p className="font-medium">{title}</p>{children && <p className="text-soft mt-1">{children}</p>}</div>;
+}
+
+export function Failed({ problem, again }: { problem: Error; again?: () => void }) {
+  const p = problem as Partial<Problem> & Error;
+  return (
+    <div role="alert" className="panel border-bad px-4 py-3">
+      <p className="font-medium"><span aria-hidden="true" className="text-bad">✕ </span>{problem.message}</p>
+      <p className="text-soft mt-1">
+        {p.code && <span className="mono">{p.code}</span>}{p.requestId && <> · request <span className="id">{p.requestId}</span></>}{p.retryAfter ? <> · try again in {p.retryAfter} s</> : null}
+      </p>
+      {again && <button className="btn mt-2" onClick={again}>Try again</button>}
+    </div>
+  );
+}
+
+export function Loading() {
+  return <p role="status" className="text-soft px-4 py-8 text-center">Loading…</p>;
+}
+
+export function Copy({ text, children }: { text: string; children: ReactNode }) {
+  const [done, setDone] = useState(false);
+  return (
+    <button className="btn" onClick={() => void navigator.clipboard?.writeText(text).then(() => { setDone(true); setTimeout(() => setDone(false), 1500); })}>
+      {done ? "Copied" : children}
+    </button>
+  );
+}
+
+// Ask is a question before something is done. It is the browser's own dialog:
+// focus stays in it and nothing has to be injected into a page whose policy allows
+// no inline styles.
+export function Ask({ title, children, action, danger, busy, problem, onDo, onClose }: {
+  title: string; children?: ReactNode; action: string; danger?: boolean; busy?: boolean; problem?: Error | null; onDo(reason: string): void; onClose(): void;
+}) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const [reason, setReason] = useState("");
+  useEffect(() => ref.current?.showModal(), []);
+  return (
+    <dialog ref={ref} className="ask" aria-labelledby="ask-title" onClose={onClose}>
+      <form onSubmit={(e) => { e.preventDefault(); onDo(reason.trim()); }}>
+        <h2 id="ask-title" className="text-base font-semibold">{title}</h2>
+        <div className="mt-2 text-soft">{children}</div>
+        <label className="block mt-3"><span className="label">Reason, kept on the task's timeline</span>
+          <input className="field w-full mt-1" value={reason} maxLength={1024} onChange={(e) => setReason(e.target.value)} autoFocus />
+        </label>
+        {problem && <div className="mt-3"><Failed problem={problem} /></div>}
+        <div className="mt-4 flex justify-end gap-2">
+          <button type="button" className="btn" onClick={() => ref.current?.close()}>Keep as it is</button>
+          <button type="submit" disabled={busy} className={`btn ${danger ? "btn-bad" : "btn-main"}`}>{busy ? "Sending…" : action}</button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
+
+export function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return <div className="min-w-0"><dt className="label">{name}</dt><dd className="min-w-0 break-words">{children || <span className="text-soft">–</span>}</dd></div>;
+}
