@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tasktrail/tasktrail/agent/breaker"
@@ -47,7 +46,6 @@ type Agent struct {
 	closed  bool
 	cancel  context.CancelCauseFunc
 	wg      sync.WaitGroup
-	closing atomic.Bool
 }
 
 // policy is the retry configuration of one task type.

@@ -196,7 +196,8 @@ func (h *hub) serve(ctx context.Context) error {
 	go func() { writing <- h.follow(ctx, conn) }()
 	err := h.read(ctx, conn)
 	cancel()
-	if werr := <-writing; err == nil || errors.Is(err, redis.ErrClosed) {
+	// The writer closes the connection when there is nothing more to listen to.
+	if werr := <-writing; errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) {
 		err = werr
 	}
 	return err

@@ -68,7 +68,7 @@ func TestNewHTTPErrorOfSuccess(t *testing.T) {
 			t.Errorf("%d is an error: %v", status, e)
 		}
 	}
-	if e := NewHTTPError(&http.Response{StatusCode: 302}); e == nil || e.Error() != "HTTP 302 Found" {
+	if e := NewHTTPError(&http.Response{StatusCode: http.StatusFound}); e == nil || e.Error() != "HTTP 302 Found" {
 		t.Errorf("302: %v", e)
 	}
 }

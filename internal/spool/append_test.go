@@ -100,7 +100,7 @@ func TestEncodersThatMisbehave(t *testing.T) {
 			runtime.Goexit()
 			return nil
 		},
-		"nil deref": func([]byte, uint64) []byte { var p *int; *p = 1; return nil },
+		"nil deref": func([]byte, uint64) []byte { var p *int; *p = 1; return nil }, //nolint:govet // the point of the case
 	} {
 		done := make(chan any)
 		go func() {

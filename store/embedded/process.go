@@ -221,7 +221,8 @@ func (p *Process) runOnce(ctx context.Context) error {
 	}
 	defer func() { _ = writing.Close() }()
 	output := &logLines{logger: p.cfg.Logger}
-	cmd := exec.Command(p.cfg.Command[0], p.cfg.Command[1:]...)
+	// Not bound to a context: it is asked to stop first, and killed only if it does not.
+	cmd := exec.Command(p.cfg.Command[0], p.cfg.Command[1:]...) //nolint:noctx // see above
 	cmd.Env = append(append(os.Environ(), p.cfg.Env...), childEnv+"="+string(text), "TZ=UTC")
 	cmd.ExtraFiles = []*os.File{p.file, reading}
 	cmd.Stdout, cmd.Stderr = output, output

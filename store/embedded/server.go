@@ -42,7 +42,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	}
 	ln := cfg.Listener
 	if ln == nil {
-		if ln, err = net.Listen("tcp", cfg.Addr); err != nil {
+		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr); err != nil {
 			return fmt.Errorf("embedded ClickHouse: listen on TASKTRAIL_CLICKHOUSE_ADDR: %w", err)
 		}
 	}
@@ -135,7 +135,7 @@ func (s *server) run(ctx context.Context, ln net.Listener) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err := h.Shutdown(end)
-	<-failed
+	_ = <-failed // Shutdown has its reason: it is always ErrServerClosed
 	if err != nil {
 		return fmt.Errorf("embedded ClickHouse: statements were still running after %s: %w", shutdownTimeout, err)
 	}

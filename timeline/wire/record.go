@@ -91,7 +91,6 @@ type keep struct {
 	// read and passed over.
 	Skipped uint64
 
-	service []byte // service.name of the resource around the record
 	scratch []byte // text of coerced values
 	sorted  []Attribute
 	lenient bool // a field that can't be read is left empty
