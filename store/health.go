@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -29,11 +32,12 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 	ctx, cancel := s.reading(ctx, scanRead)
 	defer cancel()
 	args := []any{clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("from", nanos(at.Add(-window)))}
+	ended := map[timeline.State]int64{}
 	var steps []func() error
 	if scope.UserID == "" {
 		steps = []func() error{
 			func() error { return s.healthOpen(ctx, &h, args[:1]) },
-			func() error { return s.healthEnded(ctx, &h, namespaceOf(scope), at.Add(-window)) },
+			func() error { return s.healthEnded(ctx, &h, ended, namespaceOf(scope), at.Add(-window)) },
 			func() error { return s.healthLetters(ctx, &h, "1", args) },
 			func() error { return s.healthBreakers(ctx, &h, at, args[:1]) },
 		}
@@ -49,11 +53,17 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 			func() error { return s.healthLetters(ctx, &h, user, args) },
 		}
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return readmodel.Health{}, fmt.Errorf("read health: %w", err)
-		}
+	// Side by side: most of a small query's time is planning.
+	errs := make([]error, len(steps))
+	var wg sync.WaitGroup
+	for i, step := range steps {
+		wg.Go(func() { errs[i] = step() })
 	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return readmodel.Health{}, fmt.Errorf("read health: %w", err)
+	}
+	maps.Copy(h.Tasks, ended)
 	if scope.UserID != "" {
 		h.Queues = []readmodel.QueueDepth{}
 	}
@@ -65,46 +75,71 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 
 const sqlFrom = "fromUnixTimestamp64Nano({from:Int64}, 'UTC')"
 
-// sqlOpen selects the tasks that are not at their end, and few others.
-const sqlOpen = `SELECT task_id FROM open_tasks WHERE namespace = {ns:String}
-  AND task_id IN (SELECT task_id FROM open_tasks WHERE namespace = {ns:String} AND NOT bitTest(top, 31))
-GROUP BY task_id HAVING NOT bitTest(max(top), 31)`
-
 const sqlEnded = "state IN ('completed', 'failed', 'cancelled')"
+
+// manyTasks is how many tasks are looked up by their ids, sent with the query;
+// of more the server makes the list itself.
+const manyTasks = 2000
+
+// amongTasks is the condition that a task is one of those that a query selects,
+// and reports whether there are any.
+func (s *Store) amongTasks(ctx context.Context, sql string, args []any) (where string, named []any, err error) {
+	ids, err := s.column(ctx, "SELECT DISTINCT task_id FROM ("+sql+") LIMIT "+strconv.Itoa(manyTasks+1), args...)
+	switch {
+	case err != nil || len(ids) == 0:
+		return "", nil, err
+	case len(ids) > manyTasks:
+		return "s.task_id IN (" + sql + ")", args, nil
+	default:
+		return "s.task_id IN {tasks:Array(String)}", append(slices.Clip(args), clickhouse.Named("tasks", ids)), nil
+	}
+}
 
 // healthOpen counts the tasks that are not at their end.
 func (s *Store) healthOpen(ctx context.Context, h *readmodel.Health, args []any) error {
-	return s.healthTasks(ctx, h, taskRows("s.task_id IN ("+sqlOpen+")", "queue decide created_at"), "NOT "+sqlEnded, args)
+	where, args, err := s.amongTasks(ctx, "SELECT task_id FROM open_tasks WHERE namespace = {ns:String} AND NOT bitTest(top, 31)", args)
+	if err != nil || where == "" {
+		return err
+	}
+	return s.healthTasks(ctx, h, taskRows(where, "queue decide created_at"), "NOT "+sqlEnded, args)
 }
+
+// sqlTroubles are the rows of troubles within the window.
+const sqlTroubles = "troubles WHERE namespace = {ns:String} AND slot >= toStartOfInterval(toDateTime(" + sqlFrom + ", 'UTC'), INTERVAL 10 SECOND) AND occurred_at >= " + sqlFrom
 
 // healthEnded counts tasks and runs that ended within the window. Those whose
 // first run completed are counted by slot; in troubles stand all others, and
 // those that came to something else after all.
-func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, namespace string, from time.Time) error {
+func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, ended map[timeline.State]int64, namespace string, from time.Time) error {
 	sum, err := s.outcomesSince(ctx, namespace, from)
 	if err != nil {
 		return err
 	}
-	var completed, failed, cancelled, counted, failedRuns, lost uint64
-	const inWindow = "namespace = {ns:String} AND slot >= toStartOfInterval(toDateTime(" + sqlFrom + ", 'UTC'), INTERVAL 10 SECOND) AND occurred_at >= " + sqlFrom
-	err = s.read.QueryRow(ctx, lines(
-		"SELECT countIf(state = 'completed' AND within), countIf(state = 'failed' AND within), countIf(state = 'cancelled' AND within),",
-		"    countIf(completed_at >= "+sqlFrom+"),",
-		"    (SELECT uniqExact(task_id, run) FROM troubles WHERE "+inWindow+" AND type = 'task_failed'),",
-		"    (SELECT uniqExact(task_id) FROM troubles WHERE "+inWindow+" AND type = 'task_lost')",
-		"FROM (SELECT "+sqlState()+" AS state, "+sqlDecided+" >= "+sqlFrom+" AS within, completed_at",
-		"  FROM "+taskRows("s.task_id IN (SELECT task_id FROM troubles WHERE "+inWindow+")", "decide completed_at")+")"),
-		clickhouse.Named("ns", namespace), clickhouse.Named("from", nanos(from))).
-		Scan(&completed, &failed, &cancelled, &counted, &failedRuns, &lost)
+	args := []any{clickhouse.Named("ns", namespace), clickhouse.Named("from", nanos(from))}
+	var n, failedRuns, lost uint64
+	err = s.read.QueryRow(ctx, "SELECT count(), uniqExactIf((task_id, run), type = 'task_failed'), uniqExactIf(task_id, type = 'task_lost') FROM "+sqlTroubles, args...).
+		Scan(&n, &failedRuns, &lost)
 	if err != nil {
 		return err
+	}
+	var completed, failed, cancelled, counted uint64
+	if n > 0 {
+		err = s.read.QueryRow(ctx, lines(
+			"SELECT countIf(state = 'completed' AND within), countIf(state = 'failed' AND within), countIf(state = 'cancelled' AND within),",
+			"    countIf(completed_at >= "+sqlFrom+")",
+			"FROM (SELECT "+sqlState()+" AS state, "+sqlDecided+" >= "+sqlFrom+" AS within, completed_at",
+			"  FROM "+taskRows("s.task_id IN (SELECT task_id FROM "+sqlTroubles+")", "decide completed_at")+")"), args...).
+			Scan(&completed, &failed, &cancelled, &counted)
+		if err != nil {
+			return err
+		}
 	}
 	for state, n := range map[timeline.State]int64{
 		timeline.StateCompleted: int64(sum.completedTasks) - int64(counted) + int64(completed),
 		timeline.StateFailed:    int64(failed), timeline.StateCancelled: int64(cancelled),
 	} {
 		if n > 0 {
-			h.Tasks[state] = n
+			ended[state] = n
 		}
 	}
 	h.Completed, h.Failed, h.Lost = int64(sum.completedRuns), int64(failedRuns), int64(lost)
@@ -193,12 +228,16 @@ const sqlNothingCameOfIt = "(" + sqlRank + " IN (10, 170) OR (" + sqlRank + " = 
 // healthLetters counts the pending dead letters: those of the last run that has
 // one, which no run completed, nobody settled, and no run is trying to save.
 func (s *Store) healthLetters(ctx context.Context, h *readmodel.Health, user string, args []any) error {
+	tasks, args, err := s.amongTasks(ctx, "SELECT task_id FROM dead_letters WHERE namespace = {ns:String}", args)
+	if err != nil || tasks == "" {
+		return err
+	}
 	var n uint64
 	var oldest time.Time
-	err := s.read.QueryRow(ctx, lines(
+	err = s.read.QueryRow(ctx, lines(
 		"SELECT count(), min(l.created_at) FROM (SELECT task_id, run, id, created_at, facts.5 AS user_id FROM "+letterRows+") AS l",
 		"INNER JOIN (SELECT task_id, dead_letter_run, completed_run, decide FROM "+
-			taskRows("s.task_id IN (SELECT task_id FROM dead_letters WHERE namespace = {ns:String})", "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
+			taskRows(tasks, "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
 		"ON l.task_id = t.task_id AND l.run = t.dead_letter_run",
 		"WHERE id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String}) AND "+user+" AND ("+sqlRun+" <= l.run OR "+sqlNothingCameOfIt+")"), args...).Scan(&n, &oldest)
 	if err != nil {

@@ -100,9 +100,6 @@ func (o *outcomes) execution() readmodel.ExecutionTime {
 func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.Time) (outcomes, error) {
 	var sum outcomes
 	first := from.Truncate(slotLength)
-	if first.Before(from) {
-		first = first.Add(slotLength)
-	}
 	ns := clickhouse.Named("ns", namespace)
 	var stale []uint32
 	var staleRows uint64
@@ -112,17 +109,21 @@ func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.T
 		"FROM (SELECT m.slot AS slot, sum(m.n) AS n, sum(m.hashes) AS hashes FROM outcome_marks AS m",
 		"  WHERE m.namespace = {ns:String} AND m.slot >= {first:DateTime('UTC')} GROUP BY slot) AS m",
 		"LEFT ANY JOIN (SELECT slot, n, hashes, completed_runs, completed_tasks, attempts, duration_sum, durations FROM outcome_rollups",
-		"  WHERE namespace = {ns:String} AND slot >= {first:DateTime('UTC')}) AS r",
+		"  WHERE namespace = {ns:String} AND slot >= {whole:DateTime('UTC')}) AS r",
 		"ON m.slot = r.slot AND m.n = r.n AND m.hashes = r.hashes",
-	), ns, clickhouse.Named("first", unixSeconds(first))).Scan(&stale, &staleRows,
+	), ns, clickhouse.Named("first", unixSeconds(first)), clickhouse.Named("whole", unixSeconds(first.Add(slotLength)))).Scan(&stale, &staleRows,
 		&sum.completedRuns, &sum.completedTasks, &sum.attempts, &sum.durationSum, &sum.durations)
 	if err != nil {
 		return sum, fmt.Errorf("read rollups: %w", err)
 	}
+	if len(stale) == 0 {
+		return sum, nil
+	}
+	// The slot in which the window begins is among them: it has to be read in part.
 	var rest outcomes
 	err = s.read.QueryRow(ctx, "SELECT "+sqlOutcomeSums+" FROM "+sqlOutcomes(
-		"o.namespace = {ns:String} AND o.occurred_at >= "+sqlFrom+" AND (o.slot = {part:DateTime('UTC')} OR o.slot IN {stale:Array(UInt32)})"),
-		ns, clickhouse.Named("from", nanos(from)), clickhouse.Named("part", unixSeconds(from.Truncate(slotLength))), clickhouse.Named("stale", stale),
+		"o.namespace = {ns:String} AND o.occurred_at >= "+sqlFrom+" AND o.slot IN {stale:Array(UInt32)}"),
+		ns, clickhouse.Named("from", nanos(from)), clickhouse.Named("stale", stale),
 	).Scan(&rest.completedRuns, &rest.completedTasks, &rest.attempts, &rest.durationSum, &rest.durations)
 	if err != nil {
 		return sum, fmt.Errorf("read outcomes: %w", err)
