@@ -2,6 +2,9 @@ module github.com/tasktrail/tasktrail
 
 go 1.26.0
 
+// What npm installs holds Go files too.
+ignore node_modules
+
 require (
 	github.com/ClickHouse/ch-go v0.74.0
 	github.com/ClickHouse/clickhouse-go/v2 v2.50.0

@@ -135,7 +135,9 @@ func (s *server) run(ctx context.Context, ln net.Listener) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err := h.Shutdown(end)
-	_ = <-failed // Shutdown has its reason: it is always ErrServerClosed
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	if err != nil {
 		return fmt.Errorf("embedded ClickHouse: statements were still running after %s: %w", shutdownTimeout, err)
 	}
