@@ -3,7 +3,9 @@
 import { apiURL, get } from "../api/client";
 import type { State, Task, TimelineEvent } from "../api/types";
 
-export type Update = { topic: string; task_id: string; events: TimelineEvent[]; task?: { state?: State; run?: number; attempt?: number; progress?: Task["progress"] | null }; row?: Task };
+// What is published and never stored travels here too.
+export type LiveEvent = Omit<TimelineEvent, "type"> & { type: TimelineEvent["type"] | "task_progress" | "task_heartbeat" };
+export type Update = { topic: string; task_id: string; events: LiveEvent[]; task?: { state?: State; run?: number; attempt?: number; progress?: Task["progress"] | null }; row?: Task };
 export type Snapshot = { topics: { topic: string; task?: Task; tasks?: Task[]; truncated?: boolean }[] };
 export type Status = "connecting" | "live" | "stale" | "paused";
 type Handlers = { snapshot(s: Snapshot): void; updates(u: Update[]): void; status(s: Status): void };
