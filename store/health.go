@@ -77,6 +77,9 @@ const sqlFrom = "fromUnixTimestamp64Nano({from:Int64}, 'UTC')"
 
 const sqlEnded = "state IN ('completed', 'failed', 'cancelled')"
 
+// sqlOpen selects the tasks that are not at their end, and few others.
+const sqlOpen = "SELECT task_id FROM open_tasks WHERE namespace = {ns:String} AND NOT bitTest(top, 31)"
+
 // manyTasks is how many tasks are looked up by their ids, sent with the query;
 // of more the server makes the list itself.
 const manyTasks = 2000
@@ -97,7 +100,7 @@ func (s *Store) amongTasks(ctx context.Context, sql string, args []any) (where s
 
 // healthOpen counts the tasks that are not at their end.
 func (s *Store) healthOpen(ctx context.Context, h *readmodel.Health, args []any) error {
-	where, args, err := s.amongTasks(ctx, "SELECT task_id FROM open_tasks WHERE namespace = {ns:String} AND NOT bitTest(top, 31)", args)
+	where, args, err := s.amongTasks(ctx, sqlOpen, args)
 	if err != nil || where == "" {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,15 +52,13 @@ func taskRows(where string, uses ...string) string {
 // created, which its later events leave alone, so that pages stay stable.
 func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, page readmodel.Page) (readmodel.List[timeline.Snapshot], error) {
 	var none readmodel.List[timeline.Snapshot]
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
+	defer cancel()
 	q := taskConditions(scope, f)
-	after, order, args := keyset(page, "created_at", "task_id")
-	where := q.sql()
-	sql := lines(
-		"SELECT task_id FROM "+taskRows("1", where, "created_at"),
-		"WHERE "+where+" AND "+after, order, "LIMIT {limit:UInt32}")
-	args = append(append(args, q.args...),
-		clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", limitOf(page)+1))
-	ids, err := s.column(ctx, sql, args...)
+	ids, err := s.walkTasks(ctx, scope, q, page)
+	if err == nil && ids == nil {
+		ids, err = s.scanTasks(ctx, scope, f, q, page)
+	}
 	if err != nil {
 		return none, fmt.Errorf("list tasks: %w", err)
 	}
@@ -76,6 +75,126 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 	return finish(page, found, func(t *timeline.Snapshot) readmodel.Position {
 		return readmodel.Position{At: t.CreatedAt, ID: t.ID}
 	}), nil
+}
+
+// walkSteps are how many tasks are looked at in the order of the list before all
+// are.
+var walkSteps = [...]int{250, 2000}
+
+// walkTasks looks for the page along the order of the list. It returns nil where
+// the filter lets so few pass that the way is too long.
+func (s *Store) walkTasks(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page) ([]string, error) {
+	found := []string{}
+	for _, step := range walkSteps {
+		rows, err := s.nextTimes(ctx, scope, page, step)
+		if err != nil {
+			return nil, err
+		}
+		passed, err := s.passing(ctx, scope, q, rows)
+		if err != nil {
+			return nil, err
+		}
+		var last string
+		for _, r := range rows {
+			// A row of later events than the task's first, or a copy of one before.
+			if at, ok := passed[r.id]; ok && at.Equal(r.at) && r.id != last && len(found) <= limitOf(page) {
+				found = append(found, r.id)
+				last = r.id
+			}
+		}
+		if len(rows) < step || len(found) > limitOf(page) {
+			return found, nil
+		}
+		page.Backwards = page.Backwards && page.After != nil
+		page.After = &readmodel.Position{At: rows[len(rows)-1].at, ID: rows[len(rows)-1].id}
+	}
+	return nil, nil
+}
+
+// taskTime is a row of task_times.
+type taskTime struct {
+	id string
+	at time.Time
+}
+
+// nextTimes reads the next rows in the order of the list.
+func (s *Store) nextTimes(ctx context.Context, scope readmodel.Scope, page readmodel.Page, n int) (out []taskTime, err error) {
+	after, order, args := keyset(page, "created_at", "task_id")
+	if page.After != nil {
+		// What the key is good for.
+		compare := "<="
+		if page.Backwards {
+			compare = ">="
+		}
+		after += " AND created_at " + compare + " fromUnixTimestamp64Nano({after_at:Int64}, 'UTC')"
+	}
+	ctx, cancel := s.reading(ctx, pointRead)
+	defer cancel()
+	rows, err := s.read.Query(ctx, lines("SELECT created_at, task_id FROM task_times WHERE namespace = {ns:String} AND "+after, order, "LIMIT {limit:UInt32}"),
+		append(args, clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", n))...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var r taskTime
+		if err := rows.Scan(&r.at, &r.id); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
+
+// passing returns the tasks of the rows that the filter lets through, and when
+// they were created.
+func (s *Store) passing(ctx context.Context, scope readmodel.Scope, q *filter, of []taskTime) (passed map[string]time.Time, err error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(of))
+	for i := range of {
+		ids[i] = of[i].id
+	}
+	ctx, cancel := s.reading(ctx, pointRead)
+	defer cancel()
+	where := q.sql()
+	rows, err := s.read.Query(ctx, "SELECT task_id, created_at FROM "+taskRows("s.task_id IN {tasks:Array(String)}", where, "created_at")+" WHERE "+where,
+		append(slices.Clip(q.args), clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("tasks", ids))...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	passed = map[string]time.Time{}
+	for rows.Next() {
+		var id string
+		var at time.Time
+		if err := rows.Scan(&id, &at); err != nil {
+			return nil, err
+		}
+		passed[id] = at
+	}
+	return passed, rows.Err()
+}
+
+// scanTasks looks for the page among all tasks, or among the open ones.
+func (s *Store) scanTasks(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, q *filter, page readmodel.Page) ([]string, error) {
+	among := "1"
+	if onlyOpen(f) {
+		among = "s.task_id IN (" + sqlOpen + ")"
+	}
+	after, order, args := keyset(page, "created_at", "task_id")
+	where := q.sql()
+	sql := lines(
+		"SELECT task_id FROM "+taskRows(among, where, "created_at"),
+		"WHERE "+where+" AND "+after, order, "LIMIT {limit:UInt32}")
+	return s.column(ctx, sql, append(append(args, q.args...),
+		clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", limitOf(page)+1))...)
+}
+
+// onlyOpen reports whether a filter excludes every task that ended.
+func onlyOpen(f readmodel.TaskFilter) bool {
+	return f.Active || (len(f.States) > 0 && !slices.ContainsFunc(f.States, timeline.State.Terminal))
 }
 
 func taskConditions(scope readmodel.Scope, f readmodel.TaskFilter) *filter {

@@ -107,7 +107,7 @@ CREATE TABLE IF NOT EXISTS task_state
 ENGINE = AggregatingMergeTree
 ORDER BY (namespace, task_id)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS task_state_mv TO task_state AS
 SELECT
@@ -242,9 +242,28 @@ TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 1 DAY DELETE WHERE bit
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS open_tasks_mv TO open_tasks AS
-SELECT namespace, task_id, max(toUInt64(bitShiftRight(e.decide, 192))) AS top, max(toDateTime(e.ingested_at, 'UTC')) AS ingested_at
-FROM events_in AS e WHERE e.decide != 0
-GROUP BY namespace, task_id;
+SELECT namespace, task_id, toUInt64(bitShiftRight(s.decide, 192)) AS top, toDateTime(s.ingested_at, 'UTC') AS ingested_at
+FROM task_state AS s WHERE s.decide != 0;
+
+-- Tasks in the order of lists. The row whose time is that of the task's
+-- task_state is its place; the others come of blocks with later events.
+CREATE TABLE IF NOT EXISTS task_times
+(
+    namespace LowCardinality(String),
+    created_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    task_id String,
+    ingested_at DateTime('UTC')
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(ingested_at)
+ORDER BY (namespace, created_at, task_id)
+TTL ingested_at + INTERVAL 90 DAY
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS task_times_mv TO task_times AS
+SELECT namespace, created_at, task_id, toDateTime(s.ingested_at, 'UTC') AS ingested_at
+FROM task_state AS s;
 
 -- One row a dead letter, as the first moved_to_dlq of its run described it.
 CREATE TABLE IF NOT EXISTS dead_letters
