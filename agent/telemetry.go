@@ -158,12 +158,11 @@ func (i *taskInstruments) start(ctx context.Context, r *run) (context.Context, t
 	}
 	ctx, span := i.t.tracer.Start(ctx, i.span, opts...)
 	if span.IsRecording() {
-		span.SetAttributes(i.attrs...)
-		span.SetAttributes(
+		span.SetAttributes(i.with(
 			attribute.String(attrMessagingSystem, r.task.Runner), attribute.String(attrMessagingOperation, operationProcess),
 			attribute.String(attrMessagingDestination, r.task.Queue), attribute.String(attrMessagingMessageID, r.task.ID),
 			attribute.String(attrTaskID, r.task.ID), attribute.Int(attrTaskRun, r.number), attribute.String(attrTaskUser, r.task.UserID),
-		)
+		)...)
 	}
 	return ctx, span
 }
@@ -196,14 +195,19 @@ func (t *telemetry) listens(r *run, name string, severity log.Severity) bool {
 
 func (t *telemetry) emit(r *run, name string, severity log.Severity, attrs ...attribute.KeyValue) {
 	if r.span.IsRecording() {
-		r.span.AddEvent(name, trace.WithAttributes(attrs...))
+		if len(attrs) == 0 {
+			r.span.AddEvent(name)
+		} else {
+			r.span.AddEvent(name, trace.WithAttributes(attrs...))
+		}
 	}
 	var rec log.Record
 	rec.SetEventName(name)
 	rec.SetTimestamp(r.last)
 	rec.SetSeverity(severity)
-	rec.AddAttributes(attribute.String(attrTaskID, r.task.ID), attribute.Int(attrTaskRun, r.number))
-	rec.AddAttributes(r.tel.attrs...)
+	// Five attributes are what the SDK's records hold without growing, one by one and
+	// with a search for repeats: what else is known of the task stands on its span.
+	rec.AddAttributes(attribute.String(attrTaskID, r.task.ID), attribute.String(attrTaskType, r.task.Type), attribute.String(attrTaskQueue, r.task.Queue))
 	rec.AddAttributes(attrs...)
 	t.logger.Emit(r.ctx, rec)
 }
