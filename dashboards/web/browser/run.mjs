@@ -234,9 +234,10 @@ async function main() {
   await step("one user's login sees that user's part", async () => {
     expected = (m) => m.includes("401");
     await page.getByRole("button", { name: "Sign out" }).click();
+    await go("/login?next=" + encodeURIComponent("/dead-letters?severity=high"));
     await page.getByLabel(/Token/).fill("user");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.waitForURL(/\/tasks/);
+    await page.waitForURL(/dead-letters\?severity=high/);
     await go("/health");
     await text("Not shown to this token");
     await go("/tasks/asynq%3Adefault%3Apay-01?tab=payloads");
@@ -252,6 +253,10 @@ async function main() {
     await page.locator("[data-live=stale]").or(page.locator("[data-live=connecting]")).first().waitFor();
     await text("What is shown may be old");
     await check("a stale page");
+    server = spawn(bin, ["-addr", base.replace("http://", ""), "-dir", join(here, "dist")], { stdio: ["ignore", "pipe", "inherit"] });
+    await once(server.stdout, "data");
+    await page.locator("[data-live=live]").waitFor({ timeout: 20_000 });
+    await page.locator("[data-task='river:main:9001']", { hasText: "in progress" }).waitFor();
   });
   assert.deepEqual(faults, [], "the browser's console");
 }

@@ -46,7 +46,11 @@ func main() {
 func serve(ctx context.Context, addr string, ui fs.FS) error {
 	w := &world{Store: querytest.NewStore(), broker: querytest.NewBroker()}
 	w.fill(time.Now())
-	s, err := query.New(query.Config{Addr: addr, UI: ui}, query.Deps{
+	s, err := query.New(query.Config{
+		Addr: addr, UI: ui,
+		// Sessions outlive a restart, so that a test can see a page come back.
+		SessionKey: []byte("a key for development and tests only"),
+	}, query.Deps{
 		Reader: w, Writer: w.Store, Claimer: w.Store, Subscriber: w.broker,
 		Auth: tokens{
 			"admin":  {ID: "admin", Namespace: auth.AnyNamespace, Scopes: []auth.Scope{auth.ScopeAdmin}},

@@ -32,7 +32,8 @@ export function Attempts({ attempts, marks }: { attempts: Attempt[]; marks: Time
             );
           })}
         </ol>
-        <svg viewBox={`0 0 ${W} ${H}`} preserveAspectRatio="none" height={H} width="100%" role="img" aria-label={`${attempts.length} attempts on one time axis`}>
+        <div className="relative">
+        <svg className="block" viewBox={`0 0 ${W} ${H}`} preserveAspectRatio="none" height={H} width="100%" role="img" aria-label={`${attempts.length} attempts on one time axis`}>
           {ax.gaps.map((g) => (
             <g key={g.from}>
               <rect x={8 + (g.x - ax.width / 2) * (W - 16)} width={ax.width * (W - 16)} y={0} height={H - 40} fill="var(--sunk)" />
@@ -55,9 +56,10 @@ export function Attempts({ attempts, marks }: { attempts: Attempt[]; marks: Time
             );
           })}
         </svg>
+        {ax.gaps.map((g) => <span key={g.from} className="label absolute -translate-x-1/2 whitespace-nowrap" style={{ left: `${((8 + g.x * (W - 16)) / W) * 100}%`, top: H - 38 }}>{duration(g.to - g.from)} idle</span>)}
+        </div>
       </div>
-      <div className="px-3 pb-2 -mt-8 label relative flex flex-wrap gap-x-4">
-        {ax.gaps.length > 0 && <span><span aria-hidden="true">⌇ </span>folded: {ax.gaps.map((g) => `${duration(g.to - g.from)} idle`).join(", ")}</span>}
+      <div className="px-3 pb-1 -mt-5 label flex flex-wrap gap-x-4">
         {marks.length > 0 && <span>┆ {marks.map((m) => word(m.type)).join(", ")}</span>}
       </div>
       {attempts.some((a) => a.wait) && (

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { useQueryClient } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useNavigate, useRouter, useSearch } from "@tanstack/react-router";
 import { signIn } from "../api/client";
 import { Failed } from "../ui/parts";
 
@@ -10,6 +10,7 @@ export function Login() {
   const [busy, setBusy] = useState(false);
   const client = useQueryClient();
   const navigate = useNavigate();
+  const router = useRouter();
   const next = (useSearch({ strict: false }) as Record<string, string>).next;
   const submit = async () => {
     setBusy(true);
@@ -17,7 +18,8 @@ export function Login() {
     try {
       client.setQueryData(["whoami"], await signIn(token.trim()));
       // Only an own path is gone to: another site must not be able to name one.
-      await navigate({ to: next && /^\/[^/\\]/.test(next) ? next : "/tasks" });
+      if (next && /^\/[^/\\]/.test(next)) router.history.push(next);
+      else await navigate({ to: "/tasks" });
     } catch (e) {
       setProblem(e as Error);
     }

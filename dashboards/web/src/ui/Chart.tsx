@@ -14,7 +14,7 @@ export function Chart({ title, times, values, unit }: { title: string; times: nu
     const css = getComputedStyle(document.documentElement);
     const soft = css.getPropertyValue("--soft"), line = css.getPropertyValue("--line"), run = css.getPropertyValue("--run");
     const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-    const p = new uPlot({ width: el.clientWidth, height: 120, legend: { show: false }, cursor: { show: false }, axes: [axis, { ...axis, size: 44 }], series: [{}, { stroke: run, width: 1.5, points: { show: times.length < 3 } }], scales: { y: { range: (_u, _lo, hi) => [0, Math.max(hi * 1.15, 1)] } } }, [times, values], el);
+    const p = new uPlot({ width: el.clientWidth, height: 120, legend: { show: false }, cursor: { show: false }, axes: [{ ...axis, size: 24, values: (_u, at) => at.map((t) => new Date(t * 1000).toTimeString().slice(0, 8)) }, { ...axis, size: 44 }], series: [{}, { stroke: run, width: 1.5, points: { show: times.length < 3 } }], scales: { x: { range: (_u, lo, hi) => [Math.min(lo, hi - 60), hi] }, y: { range: (_u, _lo, hi) => [0, Math.max(hi * 1.15, 1)] } } }, [times, values], el);
     plot.current = p;
     const watch = new ResizeObserver(() => p.setSize({ width: el.clientWidth, height: 120 }));
     watch.observe(el);

@@ -67,10 +67,10 @@ function Header({ who, onHelp }: { who: Principal; onHelp(): void }) {
     <header className="border-b border-line bg-panel">
       <div className="mx-auto max-w-6xl px-3 flex flex-wrap items-center gap-x-5 gap-y-1 py-2">
         <Link to="/tasks" className="font-semibold">Tasktrail</Link>
-        <nav aria-label="Pages" className="flex gap-4 order-last sm:order-none w-full sm:w-auto overflow-x-auto">{pages.map(([to, name]) => <Link key={to} to={to} className="text-soft py-0.5 whitespace-nowrap" activeProps={{ className: "!text-ink font-medium underline underline-offset-8 decoration-2 decoration-accent" }}>{name}</Link>)}</nav>
+        <nav aria-label="Pages" className="flex gap-4 order-last sm:order-none w-full sm:w-auto overflow-x-auto">{pages.map(([to, name]) => <Link key={to} to={to} className="nav">{name}</Link>)}</nav>
         <span className={`${colour} whitespace-nowrap`} data-live={status}><span aria-hidden="true">{sign} </span>{text}</span>
         <div className="ml-auto flex flex-wrap items-center gap-1.5">
-          {anywhere ? <form onSubmit={(e) => { e.preventDefault(); choose(String(new FormData(e.currentTarget).get("ns") ?? "").trim()); }}><input name="ns" className="field w-28" aria-label="Namespace" placeholder="default" defaultValue={namespace()} maxLength={255} /></form> : <span className="label">{who.namespace}</span>}
+          {anywhere ? <form onSubmit={(e) => { e.preventDefault(); choose(String(new FormData(e.currentTarget).get("ns") ?? "").trim()); }}><input name="ns" className="field w-20 sm:w-28" aria-label="Namespace" placeholder="default" defaultValue={namespace()} maxLength={255} /></form> : <span className="label">{who.namespace}</span>}
           <select className="field" aria-label="Times" value={clock} onChange={(e) => setClock(e.target.value as Clock)}><option value="relative">ago</option><option value="local">local</option><option value="utc">UTC</option></select>
           <select className="field" aria-label="Light" value={theme} onChange={(e) => setTheme(e.target.value as Theme)}><option>system</option><option>light</option><option>dark</option></select>
           <button className="btn" onClick={onHelp} aria-label="Keys">?</button>
