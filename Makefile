@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help run build engine test test-go lint fuzz bench-agent bench-ingest bench deps-test deps-run clean generate
+.PHONY: help run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ help: ## Show this list
 run: deps-run engine build ## Start everything on this machine, with a demonstration beside it (DEMO=0 without)
 	@TASKTRAIL_DATA_DIR=$(DATA) DEMO=$(DEMO) ./deploy/run.sh
 
-build: ## Build bin/tasktrail
+build: ui ## Build bin/tasktrail, with the live UI in it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/tasktrail
 
 engine: $(ENGINE) ## Install the pinned ClickHouse engine library (npm)
@@ -33,6 +33,18 @@ engine: $(ENGINE) ## Install the pinned ClickHouse engine library (npm)
 $(ENGINE): deploy/embedded/package-lock.json
 	@command -v npm >/dev/null || { echo "make: npm is missing: install Node.js 20 or newer with npm, then run make again" >&2; exit 1; }
 	npm ci --prefix deploy/embedded --no-audit --no-fund
+
+UI_SOURCES := $(shell find dashboards/web/src dashboards/web/public dashboards/web/index.html dashboards/web/vite.config.ts -type f 2>/dev/null)
+
+ui: dashboards/web/dist/index.html ## Build the live UI (npm)
+
+dashboards/web/node_modules/.package-lock.json: dashboards/web/package-lock.json
+	@command -v npm >/dev/null || { echo "make: npm is missing: install Node.js 20 or newer with npm, then run make again" >&2; exit 1; }
+	npm ci --prefix dashboards/web --no-audit --no-fund
+
+dashboards/web/dist/index.html: dashboards/web/node_modules/.package-lock.json $(UI_SOURCES)
+	npm run --prefix dashboards/web build
+	@touch $@
 
 deps-run:
 	@command -v $(GO) >/dev/null || { echo "make: go is missing: install Go 1.26 or newer (https://go.dev/dl)" >&2; exit 1; }
@@ -48,6 +60,10 @@ test-go:
 	@for m in $(MODULES); do \
 	  echo "== $$m"; (cd $$m && $(GO) test -race -timeout 15m ./...) || exit 1; \
 	done
+
+test-ui: deps-run ui ## Test the live UI: components, and every page in a real browser
+	@./deploy/install-test-deps.sh chromium
+	cd dashboards/web && npm run generate:check && npm test && npm run test:browser
 
 lint: ## Run the linters of .golangci.yaml over every module
 	@mkdir -p bin

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tasktrail/tasktrail/alerting"
 	"github.com/tasktrail/tasktrail/collector"
+	"github.com/tasktrail/tasktrail/dashboards/web"
 	"github.com/tasktrail/tasktrail/query"
 )
 
@@ -80,7 +81,7 @@ func (a *App) startQuery(ctx context.Context) error {
 	if a.collector != nil {
 		ready["collector"] = func(context.Context) error { return a.collector.Ready() }
 	}
-	a.query, err = query.New(query.Config{Addr: a.set.HTTPAddr, SessionKey: []byte(key)}, query.Deps{
+	a.query, err = query.New(query.Config{Addr: a.set.HTTPAddr, SessionKey: []byte(key), UI: web.FS()}, query.Deps{
 		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: writer, Claimer: a.live, Subscriber: a.live.Follower(),
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
 	})
