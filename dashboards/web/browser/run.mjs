@@ -70,6 +70,11 @@ async function main() {
     await page.screenshot({ path: join(shots, `${name}.png`) });
   };
   const text = (s) => page.getByText(s).first().waitFor();
+  // Rows stand one below the other, also after some came and went.
+  const apart = () => page.waitForFunction(() => {
+    const r = [...document.querySelectorAll("[data-task]")].map((e) => e.getBoundingClientRect()).sort((a, b) => a.top - b.top);
+    return r.every((b, i) => i === 0 || Math.abs(b.top - r[i - 1].bottom) < 1.5);
+  });
   const go = (path) => page.goto(base + path);
   const task = (id, tab) => go(`/tasks/${encodeURIComponent(id)}${tab ? `?tab=${tab}` : ""}`);
 
@@ -103,10 +108,12 @@ async function main() {
     await page.waitForFunction((b) => document.querySelector("[data-task='asynq:default:import-1'] progress")?.getAttribute("value") !== b, before);
     await page.locator("[data-task^='asynq:default:mail-1']").first().waitFor();
     await text("backoff: base 1.0 s");
+    await apart();
     await seen("active");
   });
   await step("a task completes before one's eyes", async () => {
     await page.locator("[data-task^='asynq:default:mail-1']", { hasText: "completed" }).first().waitFor();
+    await apart();
   });
   await step("nothing moves under an open question", async () => {
     await page.getByRole("button", { name: "Cancel river:main:9001" }).click();

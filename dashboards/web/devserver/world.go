@@ -113,7 +113,14 @@ func (w *world) fill(now time.Time) {
 
 // publish says on every channel what happened.
 func (w *world) publish(e timeline.Event, p *timeline.Progress) {
-	for _, topic := range []string{"tasks", "task:" + e.Task.ID, "user_dashboard:" + e.UserID} {
+	topics := []string{"task:" + e.Task.ID, "user_dashboard:" + e.UserID}
+	switch e.Type {
+	case timeline.AttemptStarted, timeline.AttemptSuccess, timeline.AttemptFailed, timeline.TaskProgress:
+		// The topic of all tasks carries what changes a task's state alone.
+	default:
+		topics = append(topics, "tasks")
+	}
+	for _, topic := range topics {
 		task := map[string]any{"run": e.Run, "attempt": e.Attempt, "progress": p, "state": e.Type.StateAfter()}
 		if p != nil {
 			task["state"] = timeline.StateInProgress
@@ -209,7 +216,7 @@ func (w *world) obey() {
 			w.publish(e, nil)
 		}
 	}
-	w.answered = len(w.All())
+	w.answered = len(all)
 }
 
 // Task implements query.Reader: a task with its live progress.

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Task } from "../api/types";
-import { merge, prune } from "./merge";
+import { merge, prune, reconcile } from "./merge";
 import type { Update } from "./stream";
 
 const at = (s: number) => new Date(1_800_000_000_000 + s * 1000).toISOString();
@@ -23,6 +23,12 @@ describe("merge", () => {
   });
   it("leaves a later run alone when an earlier one speaks late", () => {
     expect(merge([row("a", { run: 2 })], [update("a", "task_failed", { state: "failed", run: 1 })])[0]).toMatchObject({ run: 2, state: "in_progress" });
+  });
+  it("takes attempts and progress from the API, and what is newer from the stream", () => {
+    const progress = { done: 1, total: 2, fraction: 0.5 };
+    const rows = reconcile([row("a", { updated_at: at(9), state: "cancelled" }), row("b"), row("gone")], [row("a", { updated_at: at(5), progress }), row("b", { attempt: 2, updated_at: at(3) })], Date.parse(at(10)));
+    expect(rows.map((t) => [t.task_id, t.state, t.attempt])).toEqual([["a", "cancelled", 1], ["b", "in_progress", 2]]);
+    expect(rows[0]?.progress).toEqual(progress);
   });
   it("keeps an ended task for a moment, then lets it go", () => {
     const rows = merge([row("a")], [update("a", "task_completed", { state: "completed", run: 1 })]);

@@ -3,6 +3,8 @@ import type { Task } from "../api/types";
 import { isActive } from "../ui/format";
 import type { Update } from "./stream";
 
+const newestFirst = (a: Task, b: Task) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.task_id < b.task_id ? -1 : 1);
+
 function apply(row: Task | undefined, u: Update): Task | undefined {
   if (u.row) return u.row;
   let t = row;
@@ -34,10 +36,24 @@ export function merge(rows: Task[], updates: Update[]): Task[] {
     if (!after || (!before && !isActive(after.state))) continue;
     byId.set(u.task_id, after);
   }
-  return [...byId.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.task_id < b.task_id ? -1 : 1));
+  return [...byId.values()].sort(newestFirst);
 }
 
 export function prune(rows: Task[], now: number, keepMs = 5000): Task[] {
   const left = rows.filter((t) => isActive(t.state) || now - Date.parse(t.updated_at) < keepMs);
   return left.length === rows.length ? rows : left;
+}
+
+// reconcile is what an answer of the API makes of the rows. The stream runs ahead of
+// the store, so what is newer here stays; and the topic of all tasks carries neither
+// attempts nor progress, so those come from the answer.
+export function reconcile(old: Task[], answer: Task[], now: number, keepMs = 5000): Task[] {
+  const before = new Map(old.map((t) => [t.task_id, t]));
+  const rows = answer.map((t) => {
+    const o = before.get(t.task_id);
+    before.delete(t.task_id);
+    return o && (o.run > t.run || (o.run === t.run && o.updated_at > t.updated_at)) ? { ...o, progress: t.progress ?? o.progress } : t;
+  });
+  for (const o of before.values()) if (now - Date.parse(o.updated_at) < keepMs) rows.push(o);
+  return rows.sort(newestFirst);
 }

@@ -1,15 +1,17 @@
-import { useEffect, useMemo, useRef } from "react";
-import { useQuery } from "@tanstack/react-query";
+import { useMemo, useRef } from "react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { asCurl, get } from "../api/client";
 import type { Page, Task } from "../api/types";
 import { activeKey, useLive } from "../live/live";
+import { reconcile } from "../live/merge";
 import { useActions } from "../ui/actions";
 import { duration, isActive, printable, why, word } from "../ui/format";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time, usePrefs } from "../ui/prefs";
 
+const everyMs = 1500; // attempts and progress are asked for; the rest is told by the stream
 const slowAfterMs = 60_000; // progress older than this is said to stand still
 
 function Progress({ task, now }: { task: Task; now: number }) {
@@ -43,8 +45,14 @@ export function Active() {
   const { now } = usePrefs();
   const { truncated } = useLive();
   const { ask, ui } = useActions();
+  const client = useQueryClient();
   const list = useRef<HTMLDivElement>(null);
-  const query = useQuery({ queryKey: activeKey, queryFn: async ({ signal }) => (await get<Page<Task>>("/tasks", { active: true, limit: 200 }, signal)).data, staleTime: Infinity });
+  const query = useQuery({ queryKey: activeKey, refetchInterval: everyMs, queryFn: async ({ signal }) => {
+    const answer = (await get<Page<Task>>("/tasks", { active: true, limit: 200 }, signal)).data;
+    const old = client.getQueryData<Task[]>(activeKey) ?? [];
+    // Nothing moves under an open question.
+    return document.querySelector("dialog[open]") ? old : reconcile(old, answer, Date.now());
+  } });
   const rows = useMemo(() => {
     const text = (search.q ?? "").toLowerCase();
     return (query.data ?? []).filter((t) => (!search.state || t.state === search.state) && (!text || `${t.task_id} ${t.type} ${t.queue} ${t.agent} ${t.user_id}`.toLowerCase().includes(text)));
@@ -55,7 +63,6 @@ export function Active() {
     return c;
   }, [query.data]);
   const v = useWindowVirtualizer({ count: rows.length, estimateSize: () => 74, overscan: 8, scrollMargin: list.current?.offsetTop ?? 0, getItemKey: (i) => rows[i]?.task_id ?? i });
-  useEffect(() => v.measure(), [rows.length, v]);
   const set = (s: Record<string, string | undefined>) => void navigate({ to: "/tasks", search: { ...search, ...s } as never, replace: true });
   return (
     <>
@@ -80,7 +87,7 @@ export function Active() {
           {v.getVirtualItems().map((item) => {
             const t = rows[item.index]!;
             return (
-              <div key={item.key} role="listitem" ref={v.measureElement} data-index={item.index} data-task={t.task_id} className="absolute inset-x-0 top-0 px-3 py-2 grid grid-cols-[1fr_auto] sm:grid-cols-[minmax(0,5fr)_minmax(0,6fr)_auto] gap-x-4 gap-y-1 border-b border-line" style={{ transform: `translateY(${item.start - v.options.scrollMargin}px)` }}>
+              <div key={item.key} role="listitem" ref={v.measureElement} data-index={item.index} data-task={t.task_id} className="absolute inset-x-0 top-0 px-3 py-2 grid grid-cols-[1fr_auto] sm:grid-cols-[minmax(0,5fr)_minmax(0,6fr)_5rem] gap-x-4 gap-y-1 border-b border-line" style={{ transform: `translateY(${item.start - v.options.scrollMargin}px)` }}>
                 <div className="min-w-0">
                   <Link to="/tasks/$id" params={{ id: t.task_id }} data-row className="link id">{printable(t.task_id)}</Link>
                   <p className="text-soft truncate">{t.type || "no type"} · {t.queue || "no queue"}{t.agent ? ` · ${t.agent}` : ""}{t.amount ? ` · ${t.amount} ${t.currency ?? ""}` : ""}</p>
