@@ -77,15 +77,19 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 	}), nil
 }
 
-// walkSteps are how many tasks are looked at in the order of the list before all
-// are.
-var walkSteps = [...]int{250, 2000}
+// A walk along a list looks at firstStep tasks, and then at as many as it should
+// take to fill the page, up to lastStep, before all tasks are looked at.
+const (
+	firstStep = 500
+	lastStep  = 4000
+)
 
 // walkTasks looks for the page along the order of the list. It returns nil where
 // the filter lets so few pass that the way is too long.
 func (s *Store) walkTasks(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page) ([]string, error) {
 	found := []string{}
-	for _, step := range walkSteps {
+	step := firstStep
+	for range 2 {
 		rows, err := s.nextTimes(ctx, scope, page, step)
 		if err != nil {
 			return nil, err
@@ -105,6 +109,12 @@ func (s *Store) walkTasks(ctx context.Context, scope readmodel.Scope, q *filter,
 		if len(rows) < step || len(found) > limitOf(page) {
 			return found, nil
 		}
+		missing := limitOf(page) + 1 - len(found)
+		if len(found) == 0 || missing*step > lastStep*len(found) {
+			return nil, nil
+		}
+		// Half as many again as the first ones promise.
+		step = max(missing*step*3/(2*len(found)), firstStep)
 		page.Backwards = page.Backwards && page.After != nil
 		page.After = &readmodel.Position{At: rows[len(rows)-1].at, ID: rows[len(rows)-1].id}
 	}

@@ -73,7 +73,7 @@ ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(ingested_at)
 ORDER BY (namespace, task_id, run, occurred_at, event_id)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
-SETTINGS index_granularity = 1024, min_bytes_for_wide_part = 1073741824, ttl_only_drop_parts = 1,
+SETTINGS index_granularity = 256, min_bytes_for_wide_part = 1073741824, ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS events_mv TO events AS
