@@ -11,6 +11,7 @@ import (
 
 	"github.com/tasktrail/tasktrail/agent/failure"
 	"github.com/tasktrail/tasktrail/internal/spool"
+	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
@@ -54,7 +55,12 @@ func (a *Agent) shipLog(ctx context.Context, log *spool.Log, untilEnd bool) erro
 			}
 			continue
 		}
-		if request, err = a.deliver(ctx, b.Frames, request[:0]); err != nil {
+		for _, d := range b.Damaged {
+			if d.Missing() > 0 {
+				a.bury(log, timeline.Gap{From: d.FirstSeq, To: d.NextSeq - 1, Reason: "corrupt"})
+			}
+		}
+		if request, err = a.deliver(ctx, log, b.Frames, request[:0]); err != nil {
 			return err
 		}
 		if err := cursor.Advance(b.To); err != nil {
@@ -67,7 +73,7 @@ func (a *Agent) shipLog(ctx context.Context, log *spool.Log, untilEnd bool) erro
 // deliver sends frames until the collector has taken them. A request it will
 // never take is halved until only the frame at fault is set aside, counted. The
 // buffer is returned for the next one.
-func (a *Agent) deliver(ctx context.Context, frames [][]byte, request []byte) ([]byte, error) {
+func (a *Agent) deliver(ctx context.Context, log *spool.Log, frames [][]byte, request []byte) ([]byte, error) {
 	if len(frames) == 0 {
 		return request, nil
 	}
@@ -76,7 +82,9 @@ func (a *Agent) deliver(ctx context.Context, frames [][]byte, request []byte) ([
 		refused, wait, err := a.post(ctx, request)
 		if err == nil {
 			a.stats.shipped.Add(uint64(len(frames) - refused))
-			a.stats.refused.Add(uint64(refused))
+			if refused > 0 {
+				a.refuse(log, frames, request, refused)
+			}
 			return request, nil
 		}
 		if ctx.Err() != nil {
@@ -87,13 +95,14 @@ func (a *Agent) deliver(ctx context.Context, frames [][]byte, request []byte) ([
 			if len(frames) == 1 {
 				a.stats.refused.Add(1)
 				a.cfg.Logger.Error("the collector will never take an event: it is set aside", "error", err)
+				a.buryFrame(log, frames[0])
 				return request, nil
 			}
 			half := len(frames) / 2
-			if request, err = a.deliver(ctx, frames[:half], request); err != nil {
+			if request, err = a.deliver(ctx, log, frames[:half], request); err != nil {
 				return request, err
 			}
-			return a.deliver(ctx, frames[half:], request)
+			return a.deliver(ctx, log, frames[half:], request)
 		}
 		if a.stats.shipErrors.Add(1) == 1 || n == 5 {
 			a.cfg.Logger.Warn("events cannot be shipped; they wait in the spool", "collector", a.cfg.CollectorURL, "error", err)
@@ -105,6 +114,47 @@ func (a *Agent) deliver(ctx context.Context, frames [][]byte, request []byte) ([
 			timer.Stop()
 			return request, context.Cause(ctx)
 		}
+	}
+}
+
+// refuse accounts for the records of a request that the collector took without
+// them. Its answer says how many; which ones, the check it made says here too.
+func (a *Agent) refuse(log *spool.Log, frames [][]byte, request []byte, refused int) {
+	a.stats.refused.Add(uint64(refused))
+	report, err := wire.Check(request, wire.Limits{MaxReasons: len(frames), MaxRecordBytes: 2 << 20})
+	if err != nil || report.Rejected != refused || len(report.Reasons) != refused {
+		a.cfg.Logger.Error("the collector refused events for reasons of its own: they are missing without a mark", "events", refused)
+		return
+	}
+	for _, r := range report.Reasons {
+		a.cfg.Logger.Error("the collector refused an event: it is set aside", "field", r.Field, "want", r.Want)
+		a.buryFrame(log, frames[r.Index])
+	}
+}
+
+// buryFrame marks an event that will never arrive. A tombstone that is refused
+// gets none of its own.
+func (a *Agent) buryFrame(log *spool.Log, frame []byte) {
+	var rec wire.Record
+	if err := wire.DecodeLogRecord(frame, &rec); err != nil || rec.SourceSeq == 0 || rec.Type == timeline.Tombstone {
+		return
+	}
+	a.bury(log, timeline.Gap{From: rec.SourceSeq, To: rec.SourceSeq, Reason: "refused"})
+}
+
+// bury writes the tombstone of a range of a log's sequence into that log.
+func (a *Agent) bury(log *spool.Log, gap timeline.Gap) {
+	now := time.Now().UTC()
+	e := timeline.Event{
+		ID: a.ids.Next(now), Type: timeline.Tombstone, Severity: timeline.SeverityWarning, SourceID: log.ID(), OccurredAt: now, Gap: &gap,
+	}
+	e.Namespace, e.Agent = a.cfg.Namespace, a.cfg.Name
+	_, err := log.AppendFunc(true, func(dst []byte, seq uint64) []byte {
+		e.SourceSeq = seq
+		return wire.AppendLogRecord(dst, &e)
+	})
+	if err != nil {
+		a.cfg.Logger.Error("a gap could not be marked", "from_seq", gap.From, "to_seq", gap.To, "reason", gap.Reason, "error", err)
 	}
 }
 
