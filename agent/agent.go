@@ -65,7 +65,7 @@ func New(cfg Config) (*Agent, error) {
 	cfg = cfg.withDefaults()
 	a := &Agent{
 		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, changed: make(chan struct{}),
-		providers: retry.NewProviders(cfg.Budget, 0), client: &http.Client{},
+		providers: retry.NewProviders(cfg.Budget, 0), client: &http.Client{Transport: ownTransport()},
 	}
 	var err error
 	if a.classifier, err = failure.New(cfg.Failure); err != nil {
@@ -96,6 +96,16 @@ func New(cfg Config) (*Agent, error) {
 	a.journal.open(a)
 	a.recover.open(a)
 	return a, nil
+}
+
+// ownTransport is a transport with connections of its own: what the program does
+// to its default one (tracing it, closing its connections) is not for our traffic,
+// nor the other way round.
+func ownTransport() *http.Transport {
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		return t.Clone()
+	}
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second}
 }
 
 func (a *Agent) openSpool() {
@@ -130,6 +140,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	a.wg.Go(func() { a.takeCommands(ctx) })
 	a.wg.Go(func() { a.live.run(ctx, a) })
 	a.wg.Go(func() { a.recover.run(ctx, a) })
+	a.wg.Go(func() { a.journal.run(ctx, a) })
 	return nil
 }
 
@@ -164,7 +175,7 @@ func (a *Agent) Close(ctx context.Context) error {
 	}
 	a.wg.Wait()
 	a.client.CloseIdleConnections()
-	errs := []error{a.journal.save(), a.recover.save(), a.tel.close()}
+	errs := []error{a.journal.save(a), a.recover.save(), a.tel.close()}
 	if a.log != nil {
 		errs = append(errs, a.log.Close())
 	}

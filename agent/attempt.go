@@ -26,17 +26,16 @@ func (r *run) try(fn Func) (step Step) {
 	if err := r.ctx.Err(); err != nil {
 		return r.stopped("")
 	}
+	if r.attempt > 0 { // what was idle during a wait may have been forgotten and made anew
+		r.breaker = r.a.breakers.Get(r.task.Namespace, r.task.Provider, now)
+		r.provider = r.a.providers.Get(r.task.Namespace, r.task.Provider, now)
+	}
 	permit, ok := r.breaker.Acquire(now)
 	if !ok {
-		return Step{Outcome: Failed, Err: r.fail(timeline.FailCircuitOpen, nil, ErrCircuitOpen)}
+		return Step{Outcome: Failed, Err: r.fail(timeline.FailCircuitOpen, r.after(ErrCircuitOpen))}
 	}
-	if half := permit.HalfOpened(); half != nil {
-		r.attempt++
-		r.emitChange(half)
-		r.attempt--
-	}
-	r.attempt++
-	r.counted++
+	r.advance()
+	r.emitChange(permit.HalfOpened())
 	ctx := r.ctx
 	if r.policy.timeout > 0 {
 		var stop context.CancelFunc
@@ -45,8 +44,8 @@ func (r *run) try(fn Func) (step Step) {
 	}
 	ctx, span := r.tel.startAttempt(ctx, r)
 	defer span.End()
-	r.emit(&timeline.Event{Type: timeline.AttemptStarted, Attempt: r.attempt, Breaker: r.breaker.Describe(), SpanID: spanID(span), TraceID: traceID(span)})
 	r.running.Store(int64(r.attempt))
+	r.emit(&timeline.Event{Type: timeline.AttemptStarted, Attempt: r.attempt, Breaker: r.breaker.Describe(), SpanID: spanID(span), TraceID: traceID(span)})
 
 	began := time.Now()
 	var (
@@ -65,9 +64,12 @@ func (r *run) try(fn Func) (step Step) {
 				err = failure.NewGoexit()
 			}
 		}
+		took := time.Since(began)
+		r.mu.Lock() // the watch over a cancelled handler sees it running or not at all
 		r.running.Store(0)
+		r.mu.Unlock()
 		r.progress.Store(nil)
-		step = r.settle(ctx, span, permit, res, err, time.Since(began))
+		step = r.settle(ctx, span, permit, res, err, took)
 	}()
 	res, err = fn(r.within(ctx), r.handed())
 	returned = true
@@ -81,15 +83,16 @@ func (r *run) handed() Task {
 	return t
 }
 
-// attemptContext carries the run to AttemptFrom and Progress.
+// attemptContext carries the attempt to AttemptFrom and Progress.
 type attemptContext struct {
 	context.Context
-	r *run
+	r      *run
+	number int
 }
 
 func (c *attemptContext) Value(key any) any {
 	if _, own := key.(attemptKey); own {
-		return c.r
+		return c
 	}
 	return c.Context.Value(key)
 }
@@ -98,9 +101,9 @@ func (c *attemptContext) Value(key any) any {
 // run: an executor may leave it to a goroutine that outlives the attempt.
 func (r *run) within(ctx context.Context) context.Context {
 	if r.first.r != nil {
-		return &attemptContext{ctx, r}
+		return &attemptContext{ctx, r, r.attempt}
 	}
-	r.first = attemptContext{ctx, r}
+	r.first = attemptContext{ctx, r, r.attempt}
 	return &r.first
 }
 
@@ -121,7 +124,7 @@ func (r *run) settle(ctx context.Context, span trace.Span, permit breaker.Permit
 	}
 	if f.Class == timeline.ClassAborted {
 		permit.Ignore(took)
-		r.counted--
+		r.uncount()
 		r.tel.endAttempt(span, f.ToError())
 		return r.aborted(ids, err)
 	}
@@ -133,6 +136,7 @@ func (r *run) settle(ctx context.Context, span trace.Span, permit breaker.Permit
 	}
 	last := f.ToError()
 	last.Message = r.a.redactor.Text(last.Message)
+	r.lastError, r.lastCause = last, err
 	e := ids
 	e.Type, e.Error, e.Breaker = timeline.AttemptFailed, last, r.breaker.Describe()
 	r.emit(&e)
@@ -155,7 +159,7 @@ func (r *run) decide(f failure.Failure, last *timeline.Error, err error) Step {
 		r.tel.retried(r, last)
 		return Step{Outcome: Retrying, Delay: d.Delay, NextAttempt: r.attempt + 1, Err: err}
 	}
-	return Step{Outcome: Failed, Err: r.fail(d.Reason, last, err)}
+	return Step{Outcome: Failed, Err: r.fail(d.Reason, err)}
 }
 
 // aborted records an attempt that was stopped, by the caller or by an operator.
@@ -164,7 +168,7 @@ func (r *run) aborted(e timeline.Event, err error) Step {
 	e.Type = timeline.AttemptAborted
 	e.StopProof = r.a.redactor.Text(cause.Error())
 	r.emit(&e)
-	return r.stopped("stopped", err)
+	return r.stopped(proofStopped, err)
 }
 
 // stopped ends what was stopped before or during an attempt.
@@ -172,14 +176,14 @@ func (r *run) stopped(proof string, errs ...error) Step {
 	cause := context.Cause(r.ctx)
 	if errors.Is(cause, ErrCancelled) {
 		if proof == "" {
-			proof = "not_running"
+			proof = proofNotRunning
 		}
 		return Step{Outcome: Cancelled, Err: r.cancelled(proof)}
 	}
 	if errors.Is(cause, errTaskDeadline) {
-		return Step{Outcome: Failed, Err: r.fail(timeline.FailDeadline, nil, cause)}
+		return Step{Outcome: Failed, Err: r.fail(timeline.FailDeadline, r.after(cause))}
 	}
-	r.tel.ended(r, outcomeAborted, nil)
+	r.tel.ended(r, outcomeAborted, "")
 	err := errors.Join(errs...)
 	if err == nil {
 		err = cause

@@ -84,6 +84,10 @@ type Config struct {
 	// Thresholds say from which amount on a failure is critical. Defaults to
 	// timeline.DefaultThresholds.
 	Thresholds timeline.Thresholds
+	// CancelGrace is how long a handler may go on after an operator cancelled its
+	// task, before the timeline says that it does not look at its context. Defaults
+	// to 30 s.
+	CancelGrace time.Duration
 	// NoAutoRecover leaves dead letters of an open breaker where they are when it
 	// closes.
 	NoAutoRecover bool
@@ -141,6 +145,7 @@ func (c Config) withDefaults() Config {
 	if c.Thresholds == nil {
 		c.Thresholds = timeline.DefaultThresholds()
 	}
+	setDefault(&c.CancelGrace, 30*time.Second)
 	setDefault(&c.TelemetryNamespace, "agent_marketplace")
 	if c.Propagator == nil {
 		c.Propagator = propagation.TraceContext{}
@@ -164,8 +169,8 @@ func (c Config) Validate() error {
 	if c.SpoolMaxBytes < 1<<20 {
 		errs = append(errs, fmt.Errorf("SpoolMaxBytes %d: want at least 1 MiB", c.SpoolMaxBytes))
 	}
-	if c.Timeout < 0 || c.BlockFor < 0 || c.DeadLetterSyncWait < 0 {
-		errs = append(errs, errors.New("Timeout, BlockFor, DeadLetterSyncWait: must not be negative"))
+	if c.Timeout < 0 || c.BlockFor < 0 || c.DeadLetterSyncWait < 0 || c.CancelGrace < 0 {
+		errs = append(errs, errors.New("Timeout, BlockFor, DeadLetterSyncWait, CancelGrace: must not be negative"))
 	}
 	for name, p := range c.Types {
 		if err := merge(p.Retry, c.Retry).Validate(); err != nil {

@@ -18,7 +18,7 @@ func (a *Agent) Do(ctx context.Context, t Task, fn Func) (Result, error) {
 	if err := a.check(&t); err != nil {
 		return Result{}, err
 	}
-	r := a.begin(ctx, t, 1)
+	r := a.begin(ctx, a.newRun(t, 1))
 	defer r.end()
 	r.open(Delivery{})
 	for {
@@ -35,6 +35,8 @@ func (a *Agent) Do(ctx context.Context, t Task, fn Func) (Result, error) {
 		}
 	}
 }
+
+var errNoneLeft = errors.New("no attempt is left")
 
 // check refuses what could never be recorded.
 func (a *Agent) check(t *Task) error {
@@ -65,13 +67,14 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	if err := a.check(&t); err != nil {
 		return Step{Outcome: Failed, Err: err}
 	}
-	r := a.begin(ctx, t, d.Run)
-	defer r.end()
-	known := a.journal.load(r)
-	if !known {
+	r := a.newRun(t, d.Run)
+	r.step = true
+	if !a.journal.load(r) {
 		r.attempt = max(d.Attempt-1, 0)
 		r.counted = r.attempt
 	}
+	a.begin(ctx, r)
+	defer r.end()
 	if !r.started && r.attempt == 0 {
 		r.open(d)
 	}
@@ -80,7 +83,13 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	defer func() { a.journal.store(r, over) }()
 	if op := a.live.cancelledBefore(r); op != nil {
 		r.operator.Store(op)
-		return Step{Outcome: Cancelled, Err: r.cancelled("not_running")}
+		return Step{Outcome: Cancelled, Err: r.cancelled(proofNotRunning)}
+	}
+	switch {
+	case r.deaths >= poisonDeaths:
+		return Step{Outcome: Failed, Err: r.fail(timeline.FailPoison, r.after(ErrPoison))}
+	case r.counted >= r.policy.MaxAttempts: // the last ones died, or the runner counted them
+		return Step{Outcome: Failed, Err: r.fail(timeline.FailExhausted, r.after(errNoneLeft))}
 	}
 	step := r.try(fn)
 	over = step.Outcome != Retrying && step.Outcome != Aborted
@@ -98,10 +107,13 @@ func (a *Agent) Created(ctx context.Context, t Task, at time.Time) error {
 	}
 	r := a.newRun(t, 1)
 	r.span = trace.SpanFromContext(ctx)
-	// Not the worker: who executes it is not known yet, and the worker's sequence
-	// begins at its own first event.
-	r.task.Agent = t.Agent
-	e := timeline.Event{Type: timeline.TaskCreated, OccurredAt: at}
-	r.emit(&e)
+	r.task.Agent = t.Agent // not this process: who executes it is not known yet
+	if at.IsZero() {
+		at = time.Now()
+	}
+	// Without a sequence within the run: that begins at the worker's first event.
+	e := timeline.Event{Type: timeline.TaskCreated, OccurredAt: at.UTC()}
+	r.describe(&e)
+	a.record(&e)
 	return nil
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,15 +10,25 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/tasktrail/tasktrail/internal/spool"
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
 // journal carries the counts of runs whose attempts come one at a time from a
-// runner, from one attempt to the next, and over a restart that was not a death:
-// attempt numbers are never used twice, and aborted attempts do not count.
+// runner, from one attempt to the next, and over a restart: attempt numbers are
+// never used twice, aborted attempts do not count, and those whose worker died
+// under them do.
+//
+// On disk it is a snapshot with a position of the spool; what the spool holds
+// behind the position is folded into it when the agent starts.
 type journal struct {
 	mu   sync.Mutex
 	path string
 	runs map[runKey]journalEntry
+
+	saved spool.Position // that of the latest snapshot; only the saver looks at it
 }
 
 type runKey struct {
@@ -30,11 +41,38 @@ type journalEntry struct {
 	Seq              uint64
 	Last, Began      time.Time
 	Started          bool
+	// Running: the attempt had begun and not ended. In a snapshot that is read back
+	// its worker died.
+	Running bool `json:",omitempty"`
+	// Deaths counts the workers that died on the run.
+	Deaths int `json:",omitempty"`
 }
 
-// maxJournal bounds the runs that are remembered. Past it an arbitrary one is
-// forgotten, and its runner's own count holds.
-const maxJournal = 100_000
+const (
+	// maxJournal bounds the runs that are remembered. Past it an arbitrary one is
+	// forgotten, and its runner's own count holds.
+	maxJournal = 100_000
+	// A snapshot is written every journalEvery, or once so much was recorded since
+	// the last, so that a start has little to read.
+	journalEvery = 30 * time.Second
+	journalBytes = 8 << 20
+	// journalAge is how long a run is remembered of which nothing more was heard.
+	journalAge = 7 * 24 * time.Hour
+	// maxReplay bounds what a start reads of the spool.
+	maxReplay = 64 << 20
+	// poisonDeaths is how many workers may die on a run before it is given up.
+	poisonDeaths = 3
+)
+
+type savedJournal struct {
+	Position spool.Position
+	Runs     []savedRun
+}
+
+type savedRun struct {
+	Key   runKey
+	Entry journalEntry
+}
 
 func (j *journal) open(a *Agent) {
 	j.runs = map[runKey]journalEntry{}
@@ -42,19 +80,97 @@ func (j *journal) open(a *Agent) {
 		return
 	}
 	j.path = filepath.Join(a.log.Dir(), "journal.json")
-	var kept []savedRun
+	var kept savedJournal
 	if err := readJSON(j.path, &kept); err != nil {
 		a.cfg.Logger.Warn("the journal of interrupted runs could not be read: their runner's counts hold", "error", err)
-		return
+		kept = savedJournal{}
 	}
-	for _, s := range kept {
+	for _, s := range kept.Runs {
 		j.runs[s.Key] = s.Entry
+	}
+	if err := j.replay(a.log, kept.Position); err != nil {
+		a.cfg.Logger.Warn("what was recorded before the last end could not all be read: the runner's counts hold for it", "error", err)
+	}
+	for k, e := range j.runs {
+		if e.Running {
+			e.Running = false
+			e.Deaths++
+			j.runs[k] = e
+		}
 	}
 }
 
-type savedRun struct {
-	Key   runKey
-	Entry journalEntry
+// replay folds what was recorded after a snapshot.
+func (j *journal) replay(log *spool.Log, from spool.Position) error {
+	end := log.End()
+	if from > end { // of a log that is not this one any more
+		from = log.Start()
+	}
+	if end-from > maxReplay {
+		return fmt.Errorf("%d bytes since the last snapshot, at most %d are read", end-from, maxReplay)
+	}
+	var b spool.Batch
+	var rec wire.Record
+	for from < end {
+		if err := log.ReadBatch(from, 1<<20, 10_000, &b); err != nil {
+			return err
+		}
+		if b.Empty() {
+			return nil
+		}
+		for _, f := range b.Frames {
+			if wire.DecodeLogRecord(f, &rec) == nil && len(rec.Runner) > 0 && rec.Run > 0 {
+				j.fold(&rec)
+			}
+		}
+		from = b.To
+	}
+	return nil
+}
+
+// fold takes one event. Events that a snapshot has seen already change nothing.
+func (j *journal) fold(rec *wire.Record) {
+	key := runKey{string(rec.Namespace), string(rec.TaskID), rec.Run}
+	if rec.Type.Terminal() {
+		delete(j.runs, key)
+		return
+	}
+	e, known := j.runs[key]
+	if !known && len(j.runs) >= maxJournal {
+		return
+	}
+	at := time.Unix(0, rec.OccurredAt).UTC()
+	if rec.Attempt > e.Attempt && rec.Type != timeline.CircuitBreakerHalfOpened {
+		if e.Running { // the one before never ended
+			e.Deaths++
+		}
+		e.Attempt = rec.Attempt
+		e.Counted++
+		e.Running = true
+	}
+	switch rec.Type {
+	case timeline.TaskCreated:
+		if !known {
+			return // the side that enqueued may have written it: nothing ran yet
+		}
+	case timeline.TaskStarted:
+		e.Started = true
+		if e.Began.IsZero() {
+			e.Began = at
+		}
+	case timeline.AttemptFailed, timeline.AttemptSuccess:
+		e.Running = e.Running && rec.Attempt < e.Attempt
+	case timeline.AttemptAborted:
+		if e.Running && rec.Attempt == e.Attempt {
+			e.Running = false
+			e.Counted--
+		}
+	}
+	e.Seq = max(e.Seq, rec.Seq)
+	if at.After(e.Last) {
+		e.Last = at
+	}
+	j.runs[key] = e
 }
 
 // load gives the run its counts; it reports whether the journal had it.
@@ -63,7 +179,7 @@ func (j *journal) load(r *run) bool {
 	defer j.mu.Unlock()
 	e, ok := j.runs[r.key()]
 	if ok {
-		r.attempt, r.counted, r.seq, r.last, r.started = e.Attempt, e.Counted, e.Seq, e.Last, e.Started
+		r.attempt, r.counted, r.seq, r.last, r.started, r.deaths = e.Attempt, e.Counted, e.Seq, e.Last, e.Started, e.Deaths
 		if !e.Began.IsZero() {
 			r.began = e.Began
 		}
@@ -84,7 +200,7 @@ func (j *journal) store(r *run, over bool) {
 			break
 		}
 	}
-	j.runs[r.key()] = journalEntry{r.attempt, r.counted, r.seq, r.last, r.began, r.started}
+	j.runs[r.key()] = r.entry()
 }
 
 // expect prepares a run that a command starts: its first event is written by the
@@ -97,19 +213,65 @@ func (j *journal) expect(key runKey, last time.Time) {
 	}
 }
 
-func (j *journal) save() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+// run writes snapshots until ctx ends.
+func (j *journal) run(ctx context.Context, a *Agent) {
+	if a.log == nil {
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var at time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			since := a.log.End() - j.saved
+			if since == 0 || since < journalBytes && now.Sub(at) < journalEvery {
+				continue
+			}
+			at = now
+			if err := j.save(a); err != nil {
+				a.cfg.Logger.Warn("keep the journal of runs", "error", err)
+			}
+		}
+	}
+}
+
+// save writes a snapshot. The position is taken first: what happens while the
+// runs are read stands behind it too, and folding it twice changes nothing.
+func (j *journal) save(a *Agent) error {
 	if j.path == "" {
 		return nil
 	}
-	kept := make([]savedRun, 0, len(j.runs))
+	kept := savedJournal{Position: a.log.End()}
+	running := map[runKey]journalEntry{}
+	for _, r := range a.live.steps() {
+		if e, over := r.snapshot(); !over {
+			running[r.key()] = e
+		}
+	}
+	oldest := time.Now().Add(-journalAge)
+	j.mu.Lock()
 	for k, e := range j.runs {
-		kept = append(kept, savedRun{k, e})
+		if e.Last.Before(oldest) { // another worker has it
+			delete(j.runs, k)
+			continue
+		}
+		if live, ok := running[k]; ok && live.Seq >= e.Seq {
+			e = live
+		}
+		delete(running, k)
+		kept.Runs = append(kept.Runs, savedRun{k, e})
+	}
+	j.mu.Unlock()
+	for k, e := range running {
+		kept.Runs = append(kept.Runs, savedRun{k, e})
 	}
 	if err := writeJSON(j.path, kept); err != nil {
 		return fmt.Errorf("save the journal of interrupted runs: %w", err)
 	}
+	j.saved = kept.Position
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (l *liveState) add(r *run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.runs == nil {
-		l.runs, l.cancels = map[runKey]*run{}, map[runKey]*timeline.Operator{}
+		l.runs = map[runKey]*run{}
 	}
 	l.runs[r.key()] = r
 }
@@ -58,13 +58,21 @@ func (l *liveState) remove(r *run) {
 func (l *liveState) stop(key runKey, op *timeline.Operator) {
 	l.mu.Lock()
 	r := l.runs[key]
-	if r == nil && len(l.cancels) < maxCancels && l.cancels != nil {
+	if r == nil {
+		if l.cancels == nil {
+			l.cancels = map[runKey]*timeline.Operator{}
+		}
+		for old := range l.cancels {
+			if len(l.cancels) < maxCancels {
+				break
+			}
+			delete(l.cancels, old)
+		}
 		l.cancels[key] = op
 	}
 	l.mu.Unlock()
 	if r != nil {
-		r.operator.Store(op)
-		r.stop(ErrCancelled)
+		r.cancelBy(op)
 	}
 }
 
@@ -74,6 +82,19 @@ func (l *liveState) cancelledBefore(r *run) *timeline.Operator {
 	op := l.cancels[r.key()]
 	delete(l.cancels, r.key())
 	return op
+}
+
+// steps lists the runs whose runner hands out their attempts, for the journal.
+func (l *liveState) steps() []*run {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var steps []*run
+	for _, r := range l.runs {
+		if r.step {
+			steps = append(steps, r)
+		}
+	}
+	return steps
 }
 
 // snapshot lists what runs.

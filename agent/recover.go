@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,10 +15,13 @@ import (
 // retried by themselves: one as the probe, the others once it is closed, at a
 // bounded rate and three runs a task at most.
 const (
-	recoverEvery  = 100 * time.Millisecond // the rate: one a tick and provider
-	recoverRuns   = 3
-	maxRecoveries = 10_000
-	maxTaken      = 10_000
+	recoverEvery     = 100 * time.Millisecond // the rate: one a tick and provider
+	recoverPause     = 5 * time.Second        // after the runner did not take one
+	recoverSaveEvery = 2 * time.Second
+	recoverRuns      = 3
+	maxRecoveries    = 10_000
+	maxRecoverBytes  = 16 << 20 // of inputs that wait, in memory and on disk
+	maxTaken         = 10_000
 )
 
 // recoveries are the dead letters that wait for their provider's breaker, and the
@@ -27,15 +31,18 @@ type recoveries struct {
 	path    string
 	changed bool
 	waiting []recovery
+	bytes   int // of the payloads in waiting
 	done    []timeline.ID
 	doneSet map[timeline.ID]bool
-	runs    map[runKey]int // recoveries with an attempt so far, by task (run 0)
+	runs    map[runKey]int // recoveries with an attempt so far, by task (run 0); bounded
 }
 
 type recovery struct {
 	Command timeline.Command
 	Runs    int
 }
+
+func (w *recovery) bytes() int { return len(w.Command.Input) + len(w.Command.Sealed) }
 
 type savedRecoveries struct {
 	Waiting []recovery
@@ -58,39 +65,85 @@ func (rs *recoveries) open(a *Agent) {
 		rs.doneSet[id] = true
 	}
 	for _, w := range kept.Waiting {
+		rs.bytes += w.bytes()
 		rs.runs[runKey{w.Command.Namespace, w.Command.Task.ID, 0}] = w.Runs
 	}
+}
+
+// takes reports whether a run that an open breaker ended would be retried by
+// itself: it is not the task's last recovery, and there is room to remember it.
+func (rs *recoveries) takes(r *run) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.spent(r) < recoverRuns && len(rs.waiting) < maxRecoveries && rs.bytes+len(r.original) <= maxRecoverBytes
+}
+
+// spent counts the task's recoveries in which an attempt was made, this run among
+// them.
+func (rs *recoveries) spent(r *run) int {
+	n := rs.runs[r.recoveryKey()]
+	if r.number > 1 && r.attempt > 0 {
+		n++
+	}
+	return n
 }
 
 // remember keeps what is needed to start the next run of a task that an open
 // breaker ended.
 func (rs *recoveries) remember(r *run) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	key := runKey{r.task.Namespace, r.task.ID, 0}
-	if r.number > 1 && r.attempt > 0 {
-		rs.runs[key]++
-	}
-	if rs.runs[key] >= recoverRuns || len(rs.waiting) >= maxRecoveries {
-		delete(rs.runs, key)
-		return
-	}
 	t := r.task.Task
-	t.Input, t.Output = r.original, nil
+	t.Output = nil
 	next := r.number + 1
-	rs.waiting = append(rs.waiting, recovery{timeline.Command{
+	w := recovery{Command: timeline.Command{
 		ID: timeline.CommandID(t.Namespace, t.ID, next), Kind: timeline.CommandRetry, Task: t, Run: next, SourceID: r.a.source,
 		DeadLetterID: timeline.DeadLetterID(t.Namespace, t.ID, r.number), Reason: timeline.RetryAutoRecover, RequestedAt: r.last,
-	}, rs.runs[key]})
+	}}
+	// What was redacted waits sealed, like everywhere else on a disk.
+	if w.Command.Sealed = r.sealed; r.sealed == nil {
+		w.Command.Input = r.original
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	w.Runs = rs.spent(r)
+	if w.Runs > 0 {
+		for old := range rs.runs {
+			if len(rs.runs) < maxRecoveries {
+				break
+			}
+			delete(rs.runs, old)
+		}
+		rs.runs[r.recoveryKey()] = w.Runs
+	}
+	rs.add(w)
+}
+
+func (rs *recoveries) add(w recovery) {
+	rs.waiting = append(rs.waiting, w)
+	rs.bytes += w.bytes()
 	rs.changed = true
 }
 
-// next takes the first dead letter of each provider whose breaker would let a
-// call through.
-func (rs *recoveries) next(a *Agent, now time.Time) []timeline.Command {
+// forget drops the count of a task whose run ended in another way.
+func (rs *recoveries) forget(r *run) {
+	if r.number == 1 {
+		return
+	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	var ready []timeline.Command
+	delete(rs.runs, r.recoveryKey())
+}
+
+func (r *run) recoveryKey() runKey { return runKey{r.task.Namespace, r.task.ID, 0} }
+
+// next takes the first dead letter of each provider whose breaker would let a
+// call through.
+func (rs *recoveries) next(a *Agent, now time.Time) []recovery {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if len(rs.waiting) == 0 {
+		return nil
+	}
+	var ready []recovery
 	asked := map[string]bool{} // namespace and provider → already taken or blocked
 	kept := rs.waiting[:0]
 	for _, w := range rs.waiting {
@@ -101,7 +154,8 @@ func (rs *recoveries) next(a *Agent, now time.Time) []timeline.Command {
 			continue
 		}
 		asked[key] = true
-		ready = append(ready, w.Command)
+		rs.bytes -= w.bytes()
+		ready = append(ready, w)
 	}
 	clear(rs.waiting[len(kept):])
 	rs.waiting = kept
@@ -113,21 +167,44 @@ func (rs *recoveries) next(a *Agent, now time.Time) []timeline.Command {
 func (rs *recoveries) run(ctx context.Context, a *Agent) {
 	tick := time.NewTicker(recoverEvery)
 	defer tick.Stop()
+	var pausedUntil, saved time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, c := range rs.next(a, now) {
-				if err := a.startRun(ctx, c); err != nil {
-					a.cfg.Logger.Warn("a dead letter could not be retried; it can be by hand", "task_id", c.Task.ID, "error", err)
-				}
+			if now.After(pausedUntil) && !rs.start(ctx, a, rs.next(a, now)) {
+				pausedUntil = now.Add(recoverPause)
 			}
+			if now.Sub(saved) < recoverSaveEvery {
+				continue
+			}
+			saved = now
 			if err := rs.save(); err != nil {
 				a.cfg.Logger.Warn("keep the dead letters that wait for a breaker", "error", err)
 			}
 		}
 	}
+}
+
+// start starts runs. One that its runner does not take, because it is away or its
+// queue has no handler yet, waits again; start then returns false.
+func (rs *recoveries) start(ctx context.Context, a *Agent, ready []recovery) bool {
+	ok := true
+	for _, w := range ready {
+		err := a.startRun(ctx, w.Command)
+		if err == nil {
+			continue
+		}
+		if ok && ctx.Err() == nil {
+			a.cfg.Logger.Warn("a dead letter could not be retried yet", "task_id", w.Command.Task.ID, "error", err)
+		}
+		ok = false
+		rs.mu.Lock()
+		rs.add(w)
+		rs.mu.Unlock()
+	}
+	return ok
 }
 
 // taken reports whether a command was carried out before.
@@ -147,15 +224,21 @@ func (rs *recoveries) take(id timeline.ID) {
 	}
 }
 
+// save writes what changed. Tasks do not wait for it: what is written is a copy.
 func (rs *recoveries) save() error {
 	rs.mu.Lock()
-	defer rs.mu.Unlock()
 	if !rs.changed || rs.path == "" {
+		rs.mu.Unlock()
 		return nil
 	}
-	if err := writeJSON(rs.path, savedRecoveries{rs.waiting, rs.done}); err != nil {
+	kept := savedRecoveries{slices.Clone(rs.waiting), slices.Clone(rs.done)}
+	rs.changed = false
+	rs.mu.Unlock()
+	if err := writeJSON(rs.path, kept); err != nil {
+		rs.mu.Lock()
+		rs.changed = true
+		rs.mu.Unlock()
 		return fmt.Errorf("save what waits for recovery: %w", err)
 	}
-	rs.changed = false
 	return nil
 }

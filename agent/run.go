@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +22,12 @@ type run struct {
 	number int
 	policy policy
 
+	// step: the runner hands out the attempts, and the journal carries the counts.
+	step bool
+
+	// mu guards what the journal's snapshot and the watch over a cancelled handler
+	// see of the run from outside the goroutine that executes it.
+	mu sync.Mutex
 	// attempt is the number of the last attempt that began, counted how many of
 	// them count towards the policy's most.
 	attempt, counted int
@@ -27,6 +35,15 @@ type run struct {
 	// rise, whatever the clock does.
 	seq  uint64
 	last time.Time
+	over bool // the run's end is on record
+	// watch says so when a cancelled handler does not stop.
+	watch *time.Timer
+
+	// deaths counts the workers that died on the run.
+	deaths int
+	// lastError and lastCause are of the last attempt that failed.
+	lastError *timeline.Error
+	lastCause error
 	// began is when the run began, as far as this process knows.
 	began   time.Time
 	started bool
@@ -38,9 +55,10 @@ type run struct {
 
 	shown timeline.Policy // the policy as task_started carries it
 
-	// original is the input before redaction; sealed is it for retries, where what
-	// is recorded is not it, and replayFault says why it is nowhere.
+	// original is the input before redaction; where what is recorded is not it,
+	// sealed is it for retries, and replayFault says why it is nowhere.
 	original    []byte
+	redacted    bool
 	sealed      []byte
 	replayFault string
 
@@ -55,11 +73,10 @@ type run struct {
 
 // begin makes a run known to the agent and starts its span. end is to be called
 // when it is over or its attempt is.
-func (a *Agent) begin(ctx context.Context, t Task, number int) *run {
-	r := a.newRun(t, number)
-	ctx = a.extract(ctx, t.TraceCarrier)
-	if !t.Deadline.IsZero() {
-		ctx, r.free = context.WithDeadlineCause(ctx, t.Deadline, errTaskDeadline)
+func (a *Agent) begin(ctx context.Context, r *run) *run {
+	ctx = a.extract(ctx, r.task.TraceCarrier)
+	if !r.task.Deadline.IsZero() {
+		ctx, r.free = context.WithDeadlineCause(ctx, r.task.Deadline, errTaskDeadline)
 	}
 	ctx, r.stop = context.WithCancelCause(ctx)
 	r.tel = a.tel.forTask(&r.task)
@@ -96,22 +113,40 @@ func (r *run) end() {
 	r.tel.t.active.Add(r.ctx, -1, r.tel.add...)
 	r.span.End()
 	r.stop(nil)
+	r.mu.Lock()
+	r.over = true
+	if r.watch != nil {
+		r.watch.Stop()
+	}
+	r.mu.Unlock()
 	if r.free != nil {
 		r.free()
 	}
 }
 
-// prepareInput redacts what is recorded of the input and keeps the original where
-// a retry will need it.
+// prepareInput redacts what is recorded of the input and keeps the original for
+// the executor and for a retry.
 func (r *run) prepareInput() {
 	r.original = r.task.Input
-	out, changed := r.a.redactor.Apply(r.task.Input)
-	r.task.Input = out
-	if !changed {
+	r.task.Input, r.redacted = r.a.redactor.Apply(r.task.Input)
+}
+
+// maxOriginal bounds a sealed original, so that a dead letter is one that a
+// collector takes.
+const maxOriginal = 1 << 20
+
+// seal makes the original ready to travel with a dead letter where what is
+// recorded is not it, or says why it cannot.
+func (r *run) seal() {
+	if !r.redacted || r.sealed != nil {
 		return
 	}
-	if r.a.sealer == nil {
+	switch {
+	case r.a.sealer == nil:
 		r.replayFault = "the input was redacted or cut, and no key is set to seal the original"
+		return
+	case len(r.original) > maxOriginal:
+		r.replayFault = fmt.Sprintf("the original input has %d bytes, at most %d are sealed", len(r.original), maxOriginal)
 		return
 	}
 	sealed, err := r.a.sealer.Seal(r.task.Namespace, r.task.ID, r.number, r.original)
@@ -140,34 +175,80 @@ func (r *run) open(d Delivery) {
 		r.shown.BreakerFailureRate, r.shown.BreakerMinCalls = max(b.FailureRate, 0), b.MinCalls
 		r.shown.BreakerConsecutive, r.shown.BreakerOpenFor = max(b.ConsecutiveFailures, 0), timeline.Millis(b.OpenFor)
 	}
-	r.emit(&timeline.Event{Type: timeline.TaskStarted, Policy: &r.shown})
-	r.tel.started(r)
+	r.mu.Lock()
 	r.started = true
+	r.emitLocked(&timeline.Event{Type: timeline.TaskStarted, Policy: &r.shown})
+	r.mu.Unlock()
+	r.tel.started(r)
 }
 
 // emit completes an event of the run and records it.
 func (r *run) emit(e *timeline.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emitLocked(e)
+}
+
+func (r *run) emitLocked(e *timeline.Event) {
 	now := e.OccurredAt
 	if now.IsZero() {
 		now = time.Now()
 	}
+	// The wall clock alone is written, so it alone is compared: a clock that is set
+	// back moves no event before the one it follows.
+	now = now.Round(0).UTC()
 	if !now.After(r.last) {
 		now = r.last.Add(1)
 	}
 	r.last = now
 	r.seq++
-	e.OccurredAt, e.Seq, e.Run = now.UTC(), r.seq, r.number
-	e.Task = r.task.Task
-	if e.Type != timeline.TaskCreated {
-		e.Task.Input = nil // it stands on task_created, and on what a retry needs
-	}
-	if e.Type == timeline.MovedToDLQ {
-		e.Task.Input = r.task.Input
+	r.over = r.over || e.Type.Terminal()
+	e.OccurredAt, e.Seq = now, r.seq
+	r.describe(e)
+	r.a.record(e)
+}
+
+// describe says which task and run an event is of.
+func (r *run) describe(e *timeline.Event) {
+	output := e.Output
+	e.Task, e.Run = r.task.Task, r.number
+	e.Output = output
+	// The input stands on task_created, and on what a retry needs.
+	if e.Type != timeline.TaskCreated && e.Type != timeline.MovedToDLQ {
+		e.Input = nil
 	}
 	if sc := r.span.SpanContext(); sc.IsValid() && e.TraceID.IsZero() {
 		e.TraceID, e.SpanID = timeline.TraceID(sc.TraceID()), timeline.SpanID(sc.SpanID())
 	}
-	r.a.record(e)
+}
+
+// advance counts an attempt that begins.
+func (r *run) advance() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.attempt++
+	r.counted++
+}
+
+// uncount takes back an attempt that was aborted.
+func (r *run) uncount() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counted--
+}
+
+// snapshot is what the journal keeps of the run, and whether it is over.
+func (r *run) snapshot() (journalEntry, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.entry(), r.over
+}
+
+func (r *run) entry() journalEntry {
+	return journalEntry{
+		Attempt: r.attempt, Counted: r.counted, Seq: r.seq, Last: r.last, Began: r.began, Started: r.started, Deaths: r.deaths,
+		Running: r.running.Load() > 0,
+	}
 }
 
 // complete ends the run with success.
@@ -175,16 +256,17 @@ func (r *run) complete(res Result) {
 	output, _ := r.a.redactor.Apply(res.Output)
 	took := time.Since(r.began)
 	e := timeline.Event{Type: timeline.TaskCompleted, Duration: timeline.Millis(took), Attempts: r.counted}
-	out := r.task.Task.Output
-	r.task.Task.Output = output
+	e.Output = output
 	r.emit(&e)
-	r.task.Task.Output = out
+	r.a.recover.forget(r)
 	r.tel.completed(r, took)
 }
 
 // fail ends the run without success: its failure and its dead letter are on the
 // disk when it returns, or the wait for that was too long and is counted.
-func (r *run) fail(reason timeline.FailureReason, last *timeline.Error, cause error) *TaskError {
+func (r *run) fail(reason timeline.FailureReason, cause error) *TaskError {
+	r.seal()
+	last, recovers := r.lastError, r.autoRecovers(reason)
 	r.emit(&timeline.Event{
 		Type: timeline.TaskFailed, Reason: reason, Error: last, Attempts: r.counted,
 		Duration: timeline.Millis(time.Since(r.began)), Breaker: r.breaker.Describe(),
@@ -202,28 +284,30 @@ func (r *run) fail(reason timeline.FailureReason, last *timeline.Error, cause er
 			Type: timeline.MovedToDLQ, Reason: reason, Error: last, Attempts: r.counted, Breaker: r.breaker.Describe(),
 			DeadLetter: &timeline.DeadLetterRef{
 				ID: failed.DeadLetterID, AlertSeverity: r.a.cfg.Thresholds.Classify(r.task.Type, r.task.Amount, r.task.Currency),
-				Requeueable: r.task.Requeueable, AutoRecover: r.autoRecovers(reason),
+				Requeueable: r.task.Requeueable, AutoRecover: recovers,
 				NotReplayable: r.replayFault, Sealed: r.sealed,
 			},
 		})
 	}
 	r.a.syncDeadLetter(r.ctx)
-	if r.autoRecovers(reason) {
+	if recovers {
 		r.a.recover.remember(r)
+	} else {
+		r.a.recover.forget(r)
 	}
 	return failed
 }
 
 func (r *run) autoRecovers(reason timeline.FailureReason) bool {
-	return reason == timeline.FailCircuitOpen && r.task.Requeueable && !r.a.cfg.NoAutoRecover && r.replayFault == ""
+	return reason == timeline.FailCircuitOpen && r.task.Requeueable && !r.a.cfg.NoAutoRecover && r.replayFault == "" &&
+		r.a.recover.takes(r)
 }
 
-// cancelled ends the run as an operator wanted.
-func (r *run) cancelled(proof string) error {
-	r.emit(&timeline.Event{
-		Type: timeline.TaskCancelled, Operator: r.operator.Load(), StopProof: proof, Attempts: r.counted,
-		Duration: timeline.Millis(time.Since(r.began)),
-	})
-	r.tel.ended(r, outcomeCancelled, nil)
-	return &TaskError{Reason: timeline.FailCancelled, Attempts: r.counted, Err: ErrCancelled}
+// after joins what ended the run to the error of its last attempt, which is never
+// lost.
+func (r *run) after(end error) error {
+	if r.lastCause == nil {
+		return end
+	}
+	return fmt.Errorf("%w: %w", end, r.lastCause)
 }

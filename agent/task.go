@@ -61,6 +61,8 @@ var (
 	// ErrCancelled is the cause of the context of an attempt that an operator
 	// cancelled.
 	ErrCancelled = errors.New("the task was cancelled by an operator")
+	// ErrPoison is the error of a run on which three workers died.
+	ErrPoison = errors.New("three workers died on the task")
 	// ErrCircuitOpen is the error of a run that the open breaker of its provider
 	// ended before an attempt was made.
 	ErrCircuitOpen = errors.New("the provider's circuit breaker is open")
@@ -99,12 +101,13 @@ type attemptKey struct{}
 
 // AttemptFrom returns the attempt that an executor's context belongs to.
 func AttemptFrom(ctx context.Context) (Attempt, bool) {
-	r, ok := ctx.Value(attemptKey{}).(*run)
+	c, ok := ctx.Value(attemptKey{}).(*attemptContext)
 	if !ok {
 		return Attempt{}, false
 	}
+	r := c.r
 	return Attempt{
-		Namespace: r.task.Namespace, TaskID: r.task.ID, Run: r.number, Number: r.attempt, MaxAttempts: r.policy.MaxAttempts,
+		Namespace: r.task.Namespace, TaskID: r.task.ID, Run: r.number, Number: c.number, MaxAttempts: r.policy.MaxAttempts,
 		IdempotencyKey: r.task.Namespace + "/" + r.task.ID,
 	}, true
 }
@@ -113,10 +116,11 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // total of 0 means that it is not known. It is live data, kept for whoever looks,
 // passed on four times a second at most, and never stored.
 func Progress(ctx context.Context, done, total float64, message string) {
-	r, ok := ctx.Value(attemptKey{}).(*run)
-	if !ok {
+	c, ok := ctx.Value(attemptKey{}).(*attemptContext)
+	if !ok || c.r.running.Load() != int64(c.number) {
 		return
 	}
+	r := c.r
 	p := &timeline.Progress{Done: done, Total: total, Message: message, At: time.Now().UTC()}
 	if total > 0 {
 		p.Fraction = min(max(done/total, 0), 1)
@@ -166,6 +170,11 @@ type Step struct {
 	// Err is a *TaskError where the run ended without success, and the attempt's
 	// error where it goes on.
 	Err error
+}
+
+// Wrap returns fn as a Func with retries, breaker and timeline around it.
+func (a *Agent) Wrap(fn Func) Func {
+	return func(ctx context.Context, t Task) (Result, error) { return a.Do(ctx, t, fn) }
 }
 
 // Wrap makes a function of a program's own types a task: describe says what the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -25,8 +26,10 @@ import (
 type telemetry struct {
 	tracer trace.Tracer
 	logger log.Logger
-	// silent: the tracer is OpenTelemetry's no-op, and spans need not be made.
-	silent bool
+	// quietUntil is until when spans need not be made (Unix nanoseconds): nobody
+	// listens. OpenTelemetry's global tracer does not say whether a provider stands
+	// behind it, so a real span is asked for once a quietFor.
+	quietUntil atomic.Int64
 
 	startedName, completedName, failedName, retryName string
 
@@ -67,8 +70,7 @@ func newTelemetry(cfg Config, breakers *breaker.Set) (*telemetry, error) {
 		cfg.LoggerProvider = otel.GetLoggerProvider()
 	}
 	ns := cfg.TelemetryNamespace
-	_, silent := cfg.TracerProvider.(noop.TracerProvider)
-	t := &telemetry{silent: silent,
+	t := &telemetry{
 		tracer: cfg.TracerProvider.Tracer(scopeName), logger: cfg.LoggerProvider.Logger(scopeName), tasks: map[taskKind]*taskInstruments{},
 		startedName: ns + eventStarted, completedName: ns + eventCompleted, failedName: ns + eventFailed, retryName: ns + eventRetry,
 	}
@@ -147,16 +149,17 @@ func (i *taskInstruments) with(more ...attribute.KeyValue) []attribute.KeyValue 
 // run, a new root linked to it for later ones.
 func (i *taskInstruments) start(ctx context.Context, r *run) (context.Context, trace.Span) {
 	i.t.active.Add(ctx, 1, i.add...)
-	if i.t.silent {
-		return ctx, noop.Span{}
+	now := time.Now()
+	if i.t.quiet(now) {
+		return ctx, passive(ctx)
 	}
+	parent := trace.SpanContextFromContext(ctx)
 	opts := i.spanOpts
-	if r.number > 1 {
-		if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-			opts = append(opts[:len(opts):len(opts)], trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: sc}))
-		}
+	if r.number > 1 && parent.IsValid() {
+		opts = append(opts[:len(opts):len(opts)], trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: parent}))
 	}
 	ctx, span := i.t.tracer.Start(ctx, i.span, opts...)
+	i.t.hush(span, parent, now)
 	if span.IsRecording() {
 		span.SetAttributes(i.with(
 			attribute.String(attrMessagingSystem, r.task.Runner), attribute.String(attrMessagingOperation, operationProcess),
@@ -167,9 +170,32 @@ func (i *taskInstruments) start(ctx context.Context, r *run) (context.Context, t
 	return ctx, span
 }
 
+// quietFor is how long a provider that is installed after the first task may stay
+// unnoticed.
+const quietFor = time.Second
+
+func (t *telemetry) quiet(now time.Time) bool { return now.UnixNano() < t.quietUntil.Load() }
+
+// hush notes that nobody listens: the span is not a new one but the parent's.
+func (t *telemetry) hush(span trace.Span, parent trace.SpanContext, now time.Time) {
+	if !span.IsRecording() && span.SpanContext().Equal(parent) {
+		t.quietUntil.Store(now.Add(quietFor).UnixNano())
+	}
+}
+
+// passive is what a no-op tracer's span is: nothing but the trace that was handed
+// in. It never is the caller's own span, which is not ours to end.
+func passive(ctx context.Context) trace.Span {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsValid() {
+		return noop.Span{}
+	}
+	return trace.SpanFromContext(trace.ContextWithSpanContext(context.Background(), sc))
+}
+
 func (i *taskInstruments) startAttempt(ctx context.Context, r *run) (context.Context, trace.Span) {
-	if i.t.silent {
-		return ctx, noop.Span{}
+	if i.t.quiet(time.Now()) {
+		return ctx, passive(ctx)
 	}
 	ctx, span := i.t.tracer.Start(ctx, spanAttempt)
 	if span.IsRecording() {
@@ -237,7 +263,11 @@ func (i *taskInstruments) failed(r *run, reason timeline.FailureReason, last *ti
 	if i.t.listens(r, i.t.failedName, log.SeverityError) {
 		i.t.emit(r, i.t.failedName, log.SeverityError, attribute.String(attrReason, string(reason)), attribute.Int(attrRetryCount, max(r.counted-1, 0)))
 	}
-	i.ended(r, outcomeFailed, last)
+	kind := string(reason) // of a run that ended without an attempt of its own
+	if last != nil {
+		kind = last.Kind
+	}
+	i.ended(r, outcomeFailed, kind)
 }
 
 func (i *taskInstruments) retried(r *run, last *timeline.Error) {
@@ -246,17 +276,12 @@ func (i *taskInstruments) retried(r *run, last *timeline.Error) {
 		return
 	}
 	i.t.emit(r, i.t.retryName, log.SeverityWarn, attribute.Int(attrAttempt, r.attempt), attribute.String(attrError, last.Kind))
-	if r.span.IsRecording() {
-		r.span.SetAttributes(attribute.String(attrErrorType, last.Kind))
-	}
 }
 
 // ended records how long a run without success took, and how it ended.
-func (i *taskInstruments) ended(r *run, outcome string, last *timeline.Error) {
-	kind := ""
+func (i *taskInstruments) ended(r *run, outcome, kind string) {
 	attrs := []attribute.KeyValue{attribute.String(attrOutcome, outcome)}
-	if last != nil {
-		kind = last.Kind
+	if kind != "" {
 		attrs = append(attrs, attribute.String(attrErrorType, kind))
 	}
 	i.t.duration.Record(r.ctx, time.Since(r.began).Seconds(), metric.WithAttributeSet(attribute.NewSet(i.with(attrs...)...)))

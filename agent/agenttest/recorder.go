@@ -70,6 +70,17 @@ func (r *Recorder) Life(taskID string) []string {
 	return Life(r.Events(taskID))
 }
 
+// Types returns the types of a task's events so far, in timeline order.
+func (r *Recorder) Types(taskID string) []timeline.Type {
+	r.tb.Helper()
+	events := r.Events(taskID)
+	types := make([]timeline.Type, len(events))
+	for i := range events {
+		types[i] = events[i].Type
+	}
+	return types
+}
+
 // Life puts events into words: run, attempt where there is one, type.
 func Life(events []timeline.Event) []string {
 	life := make([]string, len(events))
