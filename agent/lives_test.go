@@ -22,7 +22,12 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(envDoomed); dir != "" {
+		doomed(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var quick = agent.Config{
 	Retry:   retry.Policy{MaxAttempts: 2, Base: time.Millisecond, Cap: 2 * time.Millisecond},

@@ -1,0 +1,116 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/tasktrail/tasktrail/agent"
+	"github.com/tasktrail/tasktrail/agent/retry"
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// exampleAgent is an agent on a directory of the example's own; a program writes
+// agent.New(agent.Config{}).
+func exampleAgent() (*agent.Agent, func()) {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		panic(err)
+	}
+	a, err := agent.New(agent.Config{SpoolDir: dir, Retry: retry.Policy{Base: time.Millisecond}})
+	if err != nil {
+		panic(err)
+	}
+	return a, func() {
+		_ = a.Close(context.Background())
+		_ = os.RemoveAll(dir)
+	}
+}
+
+func ExampleAgent_Do() {
+	a, done := exampleAgent()
+	defer done()
+
+	res, err := a.Do(context.Background(), agent.Task{Task: timeline.Task{
+		ID: "order-17", Type: "payment", Queue: "money", Provider: "bank", Amount: "120.00", Currency: "USD",
+	}}, func(ctx context.Context, t agent.Task) (agent.Result, error) {
+		attempt, _ := agent.AttemptFrom(ctx)
+		if attempt.Number == 1 {
+			return agent.Result{}, errors.New("connection reset")
+		}
+		return agent.Result{Output: fmt.Appendf(nil, `{"charged_with_key":%q}`, attempt.IdempotencyKey)}, nil
+	})
+	fmt.Println(string(res.Output), err)
+	// Output: {"charged_with_key":"default/order-17"} <nil>
+}
+
+func ExampleWrap() {
+	a, done := exampleAgent()
+	defer done()
+
+	type order struct{ ID string }
+	charge := agent.Wrap(a,
+		func(o order) agent.Task { return agent.Task{Task: timeline.Task{ID: o.ID, Type: "payment"}} },
+		func(ctx context.Context, o order) (string, error) { return "receipt for " + o.ID, nil })
+
+	receipt, err := charge(context.Background(), order{ID: "17"})
+	fmt.Println(receipt, err)
+	// Output: receipt for 17 <nil>
+}
+
+func ExampleTaskError() {
+	a, done := exampleAgent()
+	defer done()
+
+	errNoFunds := errors.New("no funds")
+	_, err := a.Do(context.Background(), agent.Task{Task: timeline.Task{ID: "order-18", Type: "payment"}},
+		func(context.Context, agent.Task) (agent.Result, error) {
+			return agent.Result{}, agent.Permanent(errNoFunds)
+		})
+
+	var failed *agent.TaskError
+	if errors.As(err, &failed) {
+		fmt.Println(failed.Reason, failed.Attempts, failed.DeadLetterID)
+	}
+	fmt.Println(errors.Is(err, errNoFunds))
+	// Output:
+	// permanent 1 fb05764c-385d-8c36-b703-6a48d93d4126
+	// true
+}
+
+func ExampleCheckResponse() {
+	resp := &http.Response{Status: "503 Service Unavailable", StatusCode: http.StatusServiceUnavailable, Body: http.NoBody,
+		Header: http.Header{"Retry-After": {"7"}}}
+	// Inside an executor: return agent.Result{}, agent.CheckResponse(resp)
+	fmt.Println(agent.CheckResponse(resp) != nil)
+	// Output: true
+}
+
+// Under a runner that waits by itself, each delivery is one step.
+func ExampleAgent_Step() {
+	a, done := exampleAgent()
+	defer done()
+
+	task := agent.Task{Task: timeline.Task{ID: "job-1", Type: "report", Runner: "mine"}}
+	for deliver := 1; ; deliver++ {
+		step := a.Step(context.Background(), task, agent.Delivery{Run: 1, Attempt: deliver},
+			func(ctx context.Context, _ agent.Task) (agent.Result, error) {
+				if at, _ := agent.AttemptFrom(ctx); at.Number < 3 {
+					return agent.Result{}, errors.New("not yet")
+				}
+				return agent.Result{}, nil
+			})
+		if step.Outcome != agent.Retrying {
+			fmt.Println(step.Outcome == agent.Completed)
+			return
+		}
+		fmt.Println("next attempt:", step.NextAttempt)
+	}
+	// Output:
+	// next attempt: 2
+	// next attempt: 3
+	// true
+}
