@@ -1,4 +1,4 @@
-import { useMemo, useRef } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
@@ -47,12 +47,19 @@ export function Active() {
   const { ask, ui } = useActions();
   const client = useQueryClient();
   const list = useRef<HTMLDivElement>(null);
-  const query = useQuery({ queryKey: activeKey, refetchInterval: everyMs, queryFn: async ({ signal }) => {
+  const query = useQuery({ queryKey: activeKey, staleTime: Infinity, queryFn: async ({ signal }) => {
     const answer = (await get<Page<Task>>("/tasks", { active: true, limit: 200 }, signal)).data;
     const old = client.getQueryData<Task[]>(activeKey) ?? [];
     // Nothing moves under an open question.
     return document.querySelector("dialog[open]") ? old : reconcile(old, answer, Date.now());
   } });
+  const refetch = query.refetch;
+  useEffect(() => {
+    // A clock of its own: whatever the stream puts into the cache would begin the
+    // query's interval anew.
+    const t = setInterval(() => !document.hidden && !document.querySelector("dialog[open]") && void refetch({ cancelRefetch: false }), everyMs);
+    return () => clearInterval(t);
+  }, [refetch]);
   const rows = useMemo(() => {
     const text = (search.q ?? "").toLowerCase();
     return (query.data ?? []).filter((t) => (!search.state || t.state === search.state) && (!text || `${t.task_id} ${t.type} ${t.queue} ${t.agent} ${t.user_id}`.toLowerCase().includes(text)));
