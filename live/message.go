@@ -16,8 +16,15 @@ type EventMessage struct {
 	V     int    `json:"v"`
 	Topic string `json:"topic"`
 	// Event is without input, output and what stands for them.
-	Event timeline.Event `json:"event"`
+	Event PublishedEvent `json:"event"`
 	Task  TaskState      `json:"task"`
+}
+
+// PublishedEvent is a timeline event with the type of its task beside it: there
+// "type" is the event's own.
+type PublishedEvent struct {
+	timeline.Event
+	TaskType string `json:"task_type,omitempty"`
 }
 
 // TaskState is what the publisher knows of the task after the event. What it
@@ -54,7 +61,7 @@ func eventBody(e *timeline.Event, s TaskState) (body, error) {
 		op.InputPatch = nil
 		event.Operator = &op
 	}
-	ev, err := json.Marshal(&event)
+	ev, err := json.Marshal(PublishedEvent{event, event.Task.Type})
 	if err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.ID, err)
 	}
