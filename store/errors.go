@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -58,33 +57,4 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, within readmo
 	return finish(page, found, func(g *readmodel.ErrorGroup) readmodel.Position {
 		return readmodel.Position{At: g.LastSeen, ID: g.Fingerprint}
 	}), nil
-}
-
-// maxUnanswered bounds how many unanswered retries are read at once: the oldest.
-const maxUnanswered = 1000
-
-// UnansweredRetries returns the dlq_retry_requested events of every namespace
-// that were ingested longer ago than olderThan and that nothing followed: no
-// event of the run they ask for, and no later run.
-func (s *Store) UnansweredRetries(ctx context.Context, olderThan time.Duration) ([]timeline.Event, error) {
-	ctx, cancel := s.reading(ctx, scanRead)
-	defer cancel()
-	rows, err := s.read.Query(ctx, lines(
-		"SELECT event_id, ingested_at, record, toString(namespace) FROM retry_requests AS r",
-		"WHERE ingested_at < fromUnixTimestamp64Nano({before:Int64}, 'UTC') AND (namespace, task_id, run) IN (",
-		"  SELECT namespace, task_id, "+sqlRun+" FROM (",
-		"    SELECT s.namespace AS namespace, s.task_id AS task_id, max(s.decide) AS decide FROM task_state AS s",
-		"    WHERE (s.namespace, s.task_id) IN (SELECT namespace, task_id FROM retry_requests)",
-		"    GROUP BY s.namespace, s.task_id)",
-		"  WHERE "+sqlRank+" = 20)",
-		"ORDER BY ingested_at, event_id LIMIT 1 BY event_id LIMIT {max:UInt32}"),
-		clickhouse.Named("before", nanos(now().Add(-olderThan))), clickhouse.Named("max", maxUnanswered))
-	if err != nil {
-		return nil, fmt.Errorf("read unanswered retries: %w", err)
-	}
-	events, err := collectEvents(rows)
-	if err != nil {
-		return nil, fmt.Errorf("read unanswered retries: %w", err)
-	}
-	return events, nil
 }

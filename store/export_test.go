@@ -17,7 +17,7 @@ import (
 func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	out := map[string]uint64{}
-	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "task_times", "dead_letters", "dead_letter_ids", "failures", "breakers", "retry_requests", "gaps"} {
+	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "task_times", "dead_letters", "dead_letter_ids", "failures", "breakers", "requests", "ledger", "gaps"} {
 		var n uint64
 		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", clickhouse.Named("table", table)).Scan(&n); err != nil {
 			tb.Fatal(err)
@@ -82,4 +82,20 @@ func (s *Store) Optimize(tb testing.TB) {
 			tb.Fatal(err)
 		}
 	}
+}
+
+// TTLs returns what each table says of how long it keeps rows.
+func (s *Store) TTLs(tb testing.TB) map[string]string {
+	tb.Helper()
+	opt, err := parseDSN(s.cfg.DSN)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	db := clickhouse.OpenDB(opt)
+	defer func() { _ = db.Close() }()
+	out, err := ttls(tb.Context(), db)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
 }

@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -46,7 +48,60 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	for _, r := range done {
 		s.cfg.Logger.Info("migrated ClickHouse", "to", r.Source.Version, "took", r.Duration.Round(time.Millisecond))
 	}
+	if err := retain(ctx, db, s.cfg.Retention); err != nil {
+		return fmt.Errorf("migrate: set the retention: %w", err)
+	}
 	return nil
+}
+
+// keep is where a table's engine says how long rows are kept: the first interval
+// of its TTL. What follows is of other rows.
+var keep = regexp.MustCompile(`^(.*? TTL )(.*?toInterval(?:Day|Second)\(\d+\).*?)(?: SETTINGS .*)?$`)
+
+var interval = regexp.MustCompile(`toInterval(?:Day|Second)\(\d+\)`)
+
+// retain makes every table keep rows as long as wanted. A table that does so
+// already is left alone.
+func retain(ctx context.Context, db *sql.DB, retention time.Duration) error {
+	want := fmt.Sprintf("toIntervalSecond(%d)", int64(retention/time.Second))
+	if retention%(24*time.Hour) == 0 {
+		want = fmt.Sprintf("toIntervalDay(%d)", int64(retention/(24*time.Hour)))
+	}
+	ttls, err := ttls(ctx, db)
+	if err != nil {
+		return err
+	}
+	for table, ttl := range ttls {
+		at := interval.FindStringIndex(ttl)
+		if at == nil || ttl[at[0]:at[1]] == want {
+			continue
+		}
+		// Names and expressions are of our own migrations.
+		if _, err := db.ExecContext(ctx, "ALTER TABLE "+table+" MODIFY TTL "+ttl[:at[0]]+want+ttl[at[1]:]); err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+// ttls returns the TTL of each table that has one.
+func ttls(ctx context.Context, db *sql.DB) (out map[string]string, err error) {
+	rows, err := db.QueryContext(ctx, "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	out = map[string]string{}
+	for rows.Next() {
+		var name, engine string
+		if err := rows.Scan(&name, &engine); err != nil {
+			return nil, err
+		}
+		if m := keep.FindStringSubmatch(engine); m != nil {
+			out[name] = m[2]
+		}
+	}
+	return out, rows.Err()
 }
 
 func createDatabase(ctx context.Context, opt clickhouse.Options) (err error) {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 	"testing/quick"
+	"time"
 
 	"github.com/tasktrail/tasktrail/store"
 	"github.com/tasktrail/tasktrail/store/storetest"
@@ -87,5 +88,34 @@ func TestKeysDecideAsTheFoldDoes(t *testing.T) {
 	}
 	if err := quick.Check(func(a, b [5]uint8) bool { return store.DecidesAlike(event(a), event(b)) }, &quick.Config{MaxCount: 20_000}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestRetentionIsAppliedWhereItDiffers(t *testing.T) {
+	writer, reader := storetest.DSN(t)
+	for _, retention := range []time.Duration{0, 48 * time.Hour, 48 * time.Hour, 36*time.Hour + time.Second, 90 * 24 * time.Hour} {
+		s, err := store.Open(t.Context(), store.Config{DSN: writer, ReaderDSN: reader, Retention: retention})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := map[time.Duration]string{48 * time.Hour: "toIntervalDay(2)", 36*time.Hour + time.Second: "toIntervalSecond(129601)"}[retention]
+		if want == "" {
+			want = "toIntervalDay(90)"
+		}
+		ttls := s.TTLs(t)
+		if len(ttls) < 10 {
+			t.Errorf("only %d tables have an end: %v", len(ttls), ttls)
+		}
+		for table, ttl := range ttls {
+			if strings.Count(ttl, want) != 1 || (table == "open_tasks") != strings.Contains(ttl, "toIntervalDay(1) WHERE") {
+				t.Errorf("retention %v: %s: %s", retention, table, ttl)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -30,6 +30,9 @@ type Config struct {
 	// WriteTimeout bounds one insert; it is tried again afterwards, by its caller.
 	// Defaults to 60 s.
 	WriteTimeout time.Duration
+	// Retention is how long everything is kept, counted from its ingestion; Migrate
+	// applies it. Whole seconds, an hour at least. Defaults to 90 days.
+	Retention time.Duration
 	// Logger takes what is worth knowing and no error. Defaults to slog.Default.
 	Logger *slog.Logger
 }
@@ -47,6 +50,9 @@ func (c Config) withDefaults() Config {
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = time.Minute
 	}
+	if c.Retention == 0 {
+		c.Retention = 90 * 24 * time.Hour
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -60,6 +66,9 @@ func (c Config) Validate() error {
 		if _, err := parseDSN(d.dsn); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", d.name, err))
 		}
+	}
+	if c.Retention < time.Hour {
+		faults = append(faults, fmt.Errorf("Retention is %v, want 1h or more", c.Retention))
 	}
 	if c.Readers < 0 {
 		faults = append(faults, fmt.Errorf("Readers is %d, want 1 or more", c.Readers))

@@ -385,12 +385,13 @@ FROM events_in AS e
 WHERE e.type IN ('circuit_breaker_opened', 'circuit_breaker_half_opened', 'circuit_breaker_closed')
 GROUP BY namespace, provider, source_id;
 
--- Retries that were accepted, to find those that nobody answered.
-CREATE TABLE IF NOT EXISTS retry_requests
+-- Retries and cancellations that were accepted, to find those that nobody answered.
+CREATE TABLE IF NOT EXISTS requests
 (
     namespace LowCardinality(String),
     task_id String,
     run UInt32,
+    type LowCardinality(String),
     occurred_at DateTime64(9, 'UTC'),
     event_id UUID,
     ingested_at DateTime64(9, 'UTC'),
@@ -401,9 +402,27 @@ ORDER BY (namespace, task_id, run, event_id)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS retry_requests_mv TO retry_requests AS
-SELECT namespace, task_id, run, occurred_at, event_id, ingested_at, record
-FROM events_in WHERE type = 'dlq_retry_requested';
+CREATE MATERIALIZED VIEW IF NOT EXISTS requests_mv TO requests AS
+SELECT namespace, task_id, run, type, occurred_at, event_id, ingested_at, record
+FROM events_in WHERE type IN ('dlq_retry_requested', 'cancel_requested');
+
+-- Which of a source's sequence numbers are there, a bit for each.
+CREATE TABLE IF NOT EXISTS ledger
+(
+    source_id String,
+    chunk UInt64,
+    ingested_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')),
+    seqs AggregateFunction(groupBitmap, UInt64)
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (source_id, chunk)
+TTL toDateTime(ingested_at) + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS ledger_mv TO ledger AS
+SELECT source_id, intDiv(e.source_seq, 65536) AS chunk, max(e.ingested_at) AS ingested_at, groupBitmapState(e.source_seq) AS seqs
+FROM events_in AS e WHERE e.source_id != '' AND e.source_seq > 0
+GROUP BY source_id, chunk;
 
 -- Events that will never arrive.
 CREATE TABLE IF NOT EXISTS gaps
