@@ -17,8 +17,11 @@ import (
 const (
 	// slotLength is what outcomes are rolled up by; the schema names it too.
 	slotLength = 10 * time.Second
-	// rollupPause is the least time between two looks for slots to roll up.
-	rollupPause = 5 * time.Second
+	// rollupPause is the least time between two looks for slots to roll up: after
+	// reads that would be faster for it, and after writes. A slot that still grows
+	// would be rolled up again and again.
+	rollupPause      = 5 * time.Second
+	rollupWritePause = 30 * time.Second
 	// rollupWorth is how many rows outside rollups a reader puts up with.
 	rollupWorth = 5000
 	// rollupSlots bounds how many slots are rolled up in one statement.
@@ -130,7 +133,7 @@ func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.T
 	}
 	sum.add(&rest)
 	if staleRows > rollupWorth {
-		s.rollupSoon(from)
+		s.rollupSoon(from, rollupPause)
 	}
 	return sum, nil
 }
@@ -138,9 +141,9 @@ func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.T
 func unixSeconds(t time.Time) int64 { return max(t.Unix(), 0) }
 
 // rollupSoon rolls up beside what goes on, now and then.
-func (s *Store) rollupSoon(from time.Time) {
+func (s *Store) rollupSoon(from time.Time, pause time.Duration) {
 	last := s.rolled.Load()
-	if at := time.Now().UnixNano(); at-last < int64(rollupPause) || !s.rolled.CompareAndSwap(last, at) {
+	if at := time.Now().UnixNano(); at-last < int64(pause) || !s.rolled.CompareAndSwap(last, at) {
 		return
 	}
 	s.mu.Lock()

@@ -106,7 +106,7 @@ func (s *Store) WriteFrames(ctx context.Context, token string, frames [][]byte) 
 		return err
 	}
 	s.writer.skipped.Add(bl.rec.Skipped)
-	s.rollupSoon(time.Now().Add(-rollupReach))
+	s.rollupSoon(time.Now().Add(-rollupReach), rollupWritePause)
 	return nil
 }
 
