@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(envDoomed); dir != "" {
 		doomed(dir)
 	}
+	if dir := os.Getenv(envBusy); dir != "" {
+		busy(dir)
+	}
 	goleak.VerifyTestMain(m)
 }
 
