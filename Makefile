@@ -60,6 +60,7 @@ test-go:
 	@for m in $(MODULES); do \
 	  echo "== $$m"; (cd $$m && $(GO) test -race -timeout 15m ./...) || exit 1; \
 	done
+	$(GO) test -run Allocates ./agent # the race detector allocates by itself
 
 test-ui: deps-run ui ## Test the live UI: components, and every page in a real browser
 	@./deploy/install-test-deps.sh chromium

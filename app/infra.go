@@ -24,7 +24,7 @@ const EngineCommand = "clickhouse"
 // startClickHouse opens the store, over an engine of our own where no server is
 // named, and brings its schema up to date.
 func (a *App) startClickHouse(ctx context.Context) error {
-	cfg := store.Config{DSN: a.set.ClickHouseDSN, Logger: a.log}
+	cfg := store.Config{DSN: a.set.ClickHouseDSN, Retention: a.set.Retention, Logger: a.log}
 	if cfg.DSN == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -156,7 +156,7 @@ func (a *App) onRedis(ctx context.Context) {
 	if a.role == RoleQuery {
 		return
 	}
-	if err := a.redeliver(ctx, 0); err != nil && ctx.Err() == nil {
-		a.log.Warn("offer accepted retries to Redis again", "error", err)
+	if err := errors.Join(a.redeliver(ctx, 0), a.restoreActive(ctx)); err != nil && ctx.Err() == nil {
+		a.log.Warn("tell Redis anew what it may have lost", "error", err)
 	}
 }

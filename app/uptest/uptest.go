@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,6 +128,14 @@ func (u *Up) Life(id string) ([]string, error) {
 		life = append(life, s+e.Type)
 	}
 	return life, nil
+}
+
+// Run runs another subcommand of the same binary on the same data directory and
+// returns what it printed.
+func (u *Up) Run(args ...string) (string, error) {
+	cmd := exec.CommandContext(u.t.Context(), u.bin, append(args, "--data-dir", u.DataDir)...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // SQL asks the embedded engine as any ClickHouse client could.

@@ -114,4 +114,7 @@ func TestKillNineLosesNothing(t *testing.T) {
 	if counts != fmt.Sprintf("%d\t%d", want, want) {
 		t.Errorf("the store holds (rows, different events) %q, want %d of both", counts, want)
 	}
+	if out, err := u.Run("verify"); err != nil {
+		t.Errorf("tasktrail verify: %v\n%s", err, out)
+	}
 }

@@ -132,13 +132,19 @@ func (p *Process) Addr() string { return p.ln.Addr().String() }
 func (p *Process) Credentials() Credentials { return p.creds }
 
 // DSN is the address for clickhouse-go, of the user that may write.
-func (p *Process) DSN() string { return p.dsn(p.creds.User, p.creds.Password) }
+func (p *Process) DSN() string { return dsn(p.Addr(), p.creds.User, p.creds.Password) }
 
 // ReaderDSN is the address for clickhouse-go, of the user that may read alone.
-func (p *Process) ReaderDSN() string { return p.dsn(p.creds.ReaderUser, p.creds.ReaderPassword) }
+func (p *Process) ReaderDSN() string { return p.creds.ReaderDSN(p.Addr()) }
 
-func (p *Process) dsn(user, password string) string {
-	return (&url.URL{Scheme: "http", Host: p.Addr(), User: url.UserPassword(user, password), Path: "/default"}).String()
+// ReaderDSN is the address for clickhouse-go of an engine that listens at addr, of
+// the user that may read alone.
+func (c Credentials) ReaderDSN(addr string) string {
+	return dsn(addr, c.ReaderUser, c.ReaderPassword)
+}
+
+func dsn(addr, user, password string) string {
+	return (&url.URL{Scheme: "http", Host: addr, User: url.UserPassword(user, password), Path: "/default"}).String()
 }
 
 // Restarts counts how often the child was started again.
