@@ -114,3 +114,47 @@ func ExampleAgent_Step() {
 	// next attempt: 3
 	// true
 }
+
+// A decline is final: no attempt is left that could change it.
+func ExamplePermanent() {
+	a, done := exampleAgent()
+	defer done()
+
+	attempts := 0
+	_, err := a.Do(context.Background(), agent.Task{Task: timeline.Task{ID: "order-19", Type: "payment"}},
+		func(context.Context, agent.Task) (agent.Result, error) {
+			attempts++
+			return agent.Result{}, agent.Permanent(errors.New("card declined"))
+		})
+	fmt.Println(attempts, err)
+	// Output: 1 task failed (permanent after 1 attempts): card declined
+}
+
+// A server's wish is never undercut: jitter only adds to it.
+func ExampleRetryAfter() {
+	a, done := exampleAgent()
+	defer done()
+
+	step := a.Step(context.Background(), agent.Task{Task: timeline.Task{ID: "job-2", Type: "report"}}, agent.Delivery{Run: 1, Attempt: 1},
+		func(context.Context, agent.Task) (agent.Result, error) {
+			return agent.Result{}, agent.RetryAfter(2*time.Minute, errors.New("busy"))
+		})
+	fmt.Println(step.Outcome == agent.Retrying, step.Delay >= 2*time.Minute)
+	// Output: true true
+}
+
+func ExampleProgress() {
+	a, done := exampleAgent()
+	defer done()
+
+	res, err := a.Do(context.Background(), agent.Task{Task: timeline.Task{ID: "job-3", Type: "export"}},
+		func(ctx context.Context, _ agent.Task) (agent.Result, error) {
+			const pages = 3
+			for page := range pages {
+				agent.Progress(ctx, float64(page+1), pages, "pages written")
+			}
+			return agent.Result{Output: []byte(`"export.pdf"`)}, nil
+		})
+	fmt.Println(string(res.Output), err)
+	// Output: "export.pdf" <nil>
+}
