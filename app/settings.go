@@ -168,6 +168,8 @@ func Load(path string, environ []string) (Settings, error) {
 var otherVariables = []string{
 	"TASKTRAIL_CONFIG", "TASKTRAIL_CHDB_LIB", "TASKTRAIL_CLICKHOUSE_USER", "TASKTRAIL_CLICKHOUSE_PASSWORD",
 	"TASKTRAIL_DEMO_RATE",
+	// What a command under tasktrail run finds in its environment.
+	"TASKTRAIL_TASK_ID", "TASKTRAIL_RUN", "TASKTRAIL_ATTEMPT", "TASKTRAIL_IDEMPOTENCY_KEY", "TASKTRAIL_PROGRESS_FD",
 }
 
 // Validate reports every setting that cannot work, all at once.

@@ -39,6 +39,10 @@ func main() {
 		return
 	}
 	fmt.Fprintln(os.Stderr, "tasktrail:", err)
+	var command commandStatus
+	if errors.As(err, &command) {
+		os.Exit(command.code)
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		os.Exit(exitUsage)
@@ -58,7 +62,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newUp(), newCollector(), newQuery(), newMigrate(), newClickHouse(), newDemo(), newKeys(),
-		newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newVerify())
+		newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newVerify(), newRun())
 	for _, c := range root.Commands() {
 		asUsage(c)
 	}
