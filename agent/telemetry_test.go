@@ -211,3 +211,35 @@ func TestTelemetryOfRunsThatEndBadly(t *testing.T) {
 		})
 	}
 }
+
+// A retry of a dead letter is a trace of its own, linked to the run before it.
+func TestALaterRunIsANewRootLinkedToTheOneBefore(t *testing.T) {
+	cfg := quick
+	sdk := withSDK(t, &cfg)
+	rec := agenttest.New(t, cfg)
+	tk := task("again", "bank")
+	tk.Runner, tk.TraceCarrier = "test", map[string]string{}
+	tk1 := tk
+	tk1.TraceCarrier = nil
+	s := rec.Step(t.Context(), tk1, agent.Delivery{Run: 1, Attempt: 1}, func(ctx context.Context, _ agent.Task) (agent.Result, error) {
+		rec.InjectTrace(ctx, tk.TraceCarrier)
+		return agent.Result{}, agent.Permanent(errUnwell)
+	})
+	if s.Outcome != agent.Failed || tk.TraceCarrier["traceparent"] == "" {
+		t.Fatalf("outcome %v, carrier %v", s.Outcome, tk.TraceCarrier)
+	}
+	if s := rec.Step(t.Context(), tk, agent.Delivery{Run: 2, Attempt: 1}, succeeding); s.Outcome != agent.Completed {
+		t.Fatalf("outcome %v", s.Outcome)
+	}
+	spans := sdk.spans.GetSpans() // attempt, task, attempt, task
+	if len(spans) != 4 {
+		t.Fatalf("%d spans, want 4", len(spans))
+	}
+	first, second := spans[1], spans[3]
+	if second.Parent.IsValid() || second.SpanContext.TraceID() == first.SpanContext.TraceID() {
+		t.Error("the second run is not a trace of its own")
+	}
+	if len(second.Links) != 1 || second.Links[0].SpanContext.TraceID() != first.SpanContext.TraceID() {
+		t.Errorf("the second run's links are %v, want one to the first run's trace", second.Links)
+	}
+}
