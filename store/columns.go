@@ -2,7 +2,6 @@ package store
 
 import (
 	"math"
-	"time"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
@@ -224,5 +223,3 @@ func orderKey(rec *wire.Record, run uint32, rank uint8) chproto.UInt128 {
 }
 
 func clamp32(n int) uint32 { return uint32(min(max(n, 0), math.MaxInt32)) }
-
-func nanoTime(ns int64) time.Time { return time.Unix(0, ns).UTC() }
