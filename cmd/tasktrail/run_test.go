@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,5 +90,27 @@ func TestRunOverUp(t *testing.T) {
 			}
 			return slices.Equal(got, want[life]), ""
 		})
+	}
+}
+
+// A signal to tasktrail run ends the command with it, as it wants to end, and no
+// retry follows.
+func TestRunPassesSignalsOn(t *testing.T) {
+	ready := filepath.Join(t.TempDir(), "ready")
+	cmd := exec.CommandContext(t.Context(), proctest.Build(t, "./cmd/tasktrail"), "run", "--collector-url", "http://127.0.0.1:1",
+		"--spool-dir", t.TempDir(), "--", "sh", "-c", "trap 'exit 42' TERM; touch "+ready+"; while :; do sleep 0.05; done")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Eventually(t, 20*time.Second, "the command runs", func() (bool, string) {
+		_, err := os.Stat(ready)
+		return err == nil, "no " + ready
+	})
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // its status is looked at below
+	if code := cmd.ProcessState.ExitCode(); code != 42 {
+		t.Errorf("status %d, want the command's own 42", code)
 	}
 }
