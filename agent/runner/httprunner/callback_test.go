@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,7 +68,7 @@ func TestCallbackCarriesTheTask(t *testing.T) {
 		}
 		attempt := n.Add(1)
 		for name, want := range map[string]string{
-			httprunner.HeaderIdempotencyKey: "default/t1", httprunner.HeaderRun: "1", httprunner.HeaderAttempt: string(rune('0' + attempt)),
+			httprunner.HeaderIdempotencyKey: "default/t1", httprunner.HeaderRun: "1", httprunner.HeaderAttempt: strconv.Itoa(int(attempt)),
 			"Traceparent": "trace", "Content-Type": "application/json", httprunner.HeaderProgressURL: "http://sidecar/t1",
 		} {
 			if v := r.Header.Get(name); v != want {
