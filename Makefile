@@ -54,7 +54,7 @@ deps-run:
 deps-test: deps-run
 	@./deploy/install-test-deps.sh
 
-test: deps-test engine build test-go ## Run every test, with the race detector, against the real engine, Redis and PostgreSQL
+test: deps-test engine build test-go ## Run every test, with the race detector, against the real engine and a real Redis
 
 test-go:
 	@for m in $(MODULES); do \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go: a C compiler (the race detector), Node
-# with npm (the engine library), redis-server, PostgreSQL; with the argument
-# chromium, the browser of the UI's tests too. On Debian and its kin
+# with npm (the engine library), redis-server; with the argument chromium, the
+# browser of the UI's tests too. On Debian and its kin
 # the missing packages are installed where this user may; elsewhere, and where
 # the user may not, it says what is missing and stops.
 set -euo pipefail
@@ -10,7 +10,6 @@ missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v npm >/dev/null || missing+=(nodejs npm)
 command -v redis-server >/dev/null || missing+=(redis-server)
-compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 [ "${1:-}" = chromium ] && ! command -v chromium >/dev/null && missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

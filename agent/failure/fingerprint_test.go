@@ -100,7 +100,7 @@ func TestFingerprintOfStacks(t *testing.T) {
 			"runtime/debug.Stack()\n\t/usr/local/go/src/runtime/debug/stack.go:26 +0x5e\n" +
 			"panic({0x" + address + "?, 0x1})\n\t/usr/local/go/src/runtime/panic.go:787 +0x132\n" +
 			"example.com/shop/orders." + function + "({0x" + address + ", 0x2})\n\t/home/x/shop/" + file + " +0x1f\n" +
-			"github.com/lib/dep.Run(...)\n\t/root/go/pkg/mod/github.com/lib/dep@v1.2.3/run.go:10 +0x1\n" +
+			"github.com/lib/dep.Run(...)\n\t/home/dev/go/pkg/mod/github.com/lib/dep@v1.2.3/run.go:10 +0x1\n" +
 			"main.main()\n\t/home/x/shop/main.go:5 +0x1\n" +
 			"created by main.init.0 in goroutine 1\n\t/home/x/shop/main.go:3 +0x1\n"
 	}
