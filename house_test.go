@@ -49,14 +49,12 @@ func direct(t *testing.T, pattern string) map[string][]string {
 func under(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 
 // A program that wraps its tasks compiles nothing but the standard library, the
-// OpenTelemetry API, a protobuf wire codec without dependencies, and our own
-// vocabulary and plumbing.
+// OpenTelemetry API, and our own vocabulary and plumbing.
 func TestAgentIsLight(t *testing.T) {
 	allowed := []string{
 		module + "/agent", module + "/timeline", module + "/internal",
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/auto/sdk",
 		"github.com/go-logr/logr", "github.com/go-logr/stdr", "github.com/cespare/xxhash/v2", // of the OTel API
-		"github.com/VictoriaMetrics/easyproto",
 		"golang.org/x/sys", // of the log on disk: flock, fallocate
 	}
 	denied := []string{
@@ -96,8 +94,7 @@ func TestSiblingsDoNotImportOneAnother(t *testing.T) {
 	}
 }
 
-// The vocabulary imports the standard library alone; its wire form adds the
-// codec and nothing else.
+// The vocabulary and its wire form import the standard library alone.
 func TestVocabularyIsPlain(t *testing.T) {
 	for _, d := range deps(t, "./timeline") {
 		if d != module+"/timeline" {
@@ -105,7 +102,7 @@ func TestVocabularyIsPlain(t *testing.T) {
 		}
 	}
 	for _, d := range deps(t, "./timeline/wire") {
-		if !under(d, module+"/timeline") && !under(d, "github.com/VictoriaMetrics/easyproto") {
+		if !under(d, module+"/timeline") {
 			t.Errorf("timeline/wire compiles %s", d)
 		}
 	}

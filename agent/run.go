@@ -166,10 +166,8 @@ func (r *run) open(d Delivery) {
 		}
 		r.emit(&e)
 	}
-	r.shown = timeline.Policy{
-		MaxAttempts: r.policy.MaxAttempts, Base: timeline.Millis(r.policy.Base), Cap: timeline.Millis(r.policy.Cap),
-		Factor: r.policy.Factor, Jitter: max(r.policy.Jitter, 0), Timeout: timeline.Millis(r.policy.timeout),
-	}
+	r.shown = r.policy.Timeline()
+	r.shown.Timeout = timeline.Millis(r.policy.timeout)
 	if r.breaker != nil {
 		b := &r.a.cfg.Breaker
 		r.shown.BreakerFailureRate, r.shown.BreakerMinCalls = max(b.FailureRate, 0), b.MinCalls

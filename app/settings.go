@@ -166,8 +166,7 @@ func Load(path string, environ []string) (Settings, error) {
 
 // otherVariables are read by parts that are not set through Settings.
 var otherVariables = []string{
-	"TASKTRAIL_CONFIG", "TASKTRAIL_CHDB_LIB", "TASKTRAIL_CLICKHOUSE_USER", "TASKTRAIL_CLICKHOUSE_PASSWORD",
-	"TASKTRAIL_DEMO_RATE",
+	"TASKTRAIL_CONFIG", "TASKTRAIL_CHDB_LIB",
 	// What a command under tasktrail run finds in its environment.
 	"TASKTRAIL_TASK_ID", "TASKTRAIL_RUN", "TASKTRAIL_ATTEMPT", "TASKTRAIL_IDEMPOTENCY_KEY", "TASKTRAIL_PROGRESS_FD",
 }

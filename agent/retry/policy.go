@@ -115,9 +115,9 @@ func clampUnit(r float64) float64 {
 
 // Timeline returns the policy as task_started carries it, without what belongs
 // to the attempt's timeout and the breaker.
-func (p Policy) Timeline() *timeline.Policy {
+func (p Policy) Timeline() timeline.Policy {
 	p = p.WithDefaults()
-	return &timeline.Policy{
+	return timeline.Policy{
 		MaxAttempts: p.MaxAttempts, Base: timeline.Millis(p.Base), Cap: timeline.Millis(p.Cap),
 		Factor: p.Factor, Jitter: max(p.Jitter, 0),
 	}
