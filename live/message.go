@@ -105,7 +105,7 @@ func forUser(t timeline.Type) bool {
 func forOperators(t timeline.Type) bool {
 	switch t {
 	case timeline.AttemptStarted, timeline.AttemptSuccess, timeline.AttemptFailed,
-		timeline.TaskProgress, timeline.TaskHeartbeat, timeline.Tombstone, timeline.TypeUnknown:
+		timeline.TaskProgress, timeline.TaskHeartbeat, timeline.Tombstone, timeline.SettingChanged, timeline.TypeUnknown:
 		return false
 	}
 	return true

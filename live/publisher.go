@@ -62,7 +62,7 @@ func (p *Publisher) Write(ctx context.Context, b *spool.Batch) error {
 }
 
 func (p *Publisher) event(ctx context.Context, r *wire.Record) {
-	if r.Type == timeline.Tombstone || len(r.TaskID) == 0 {
+	if !r.Type.OfTask() || len(r.TaskID) == 0 {
 		return
 	}
 	// Payloads are left out of messages anyway: do not copy them.

@@ -17,12 +17,13 @@ type columns struct {
 	taskType, queue, runner, agent, provider, userID, reason chproto.ColStr
 	errKind, errClass, errMessage, errCode, fingerprint      chproto.ColStr
 	breakerProvider, breakerState, breakerWhy                chproto.ColStr
-	gapReason, record                                        chproto.ColStr
+	gapReason, settingKind, settingID, record                chproto.ColStr
 
 	run, attempt, breakerCalls, breakerFailures chproto.ColUInt32
 	rank, severity                              chproto.ColUInt8
 	errStatus                                   chproto.ColUInt16
 	sourceSeq, duration, gapFrom, gapTo         chproto.ColUInt64
+	settingVersion                              chproto.ColUInt64
 	decide                                      chproto.ColUInt256
 	ord                                         chproto.ColUInt128
 	occurredAt, ingestedAt, breakerOpenUntil    chproto.ColDateTime64
@@ -55,7 +56,8 @@ func newColumns() *columns {
 		{Name: "breaker_calls", Data: &c.breakerCalls}, {Name: "breaker_failures", Data: &c.breakerFailures},
 		{Name: "breaker_open_until", Data: &c.breakerOpenUntil}, {Name: "dead_letter_id", Data: &c.deadLetterID},
 		{Name: "alert_severity", Data: &c.severity}, {Name: "gap_from", Data: &c.gapFrom}, {Name: "gap_to", Data: &c.gapTo},
-		{Name: "gap_reason", Data: &c.gapReason}, {Name: "record", Data: &c.record},
+		{Name: "gap_reason", Data: &c.gapReason}, {Name: "setting_kind", Data: &c.settingKind},
+		{Name: "setting_id", Data: &c.settingID}, {Name: "setting_version", Data: &c.settingVersion}, {Name: "record", Data: &c.record},
 	}
 	return c
 }
@@ -135,6 +137,9 @@ func (c *columns) add(rec *wire.Record) {
 	c.gapFrom.Append(rec.Gap.From)
 	c.gapTo.Append(rec.Gap.To)
 	c.gapReason.AppendBytes(rec.Gap.Reason)
+	c.settingKind.AppendBytes(rec.Setting.Kind)
+	c.settingID.AppendBytes(rec.Setting.ID)
+	c.settingVersion.Append(rec.Setting.Version)
 	c.record.AppendBytes(c.recordOf(rec))
 }
 

@@ -19,7 +19,7 @@ var ranks = [...]struct {
 	{90, timeline.CircuitBreakerOpened}, {100, timeline.CircuitBreakerHalfOpened}, {110, timeline.CircuitBreakerClosed},
 	{120, timeline.CancelRequested}, {130, timeline.TaskLost}, {140, timeline.TaskFailed}, {150, timeline.MovedToDLQ},
 	{160, timeline.TaskCompleted}, {170, timeline.TaskCancelled}, {180, timeline.DLQResolved}, {190, timeline.DLQDiscarded},
-	{250, timeline.Tombstone},
+	{250, timeline.Tombstone}, {251, timeline.SettingChanged},
 }
 
 // rankOf returns the stored rank of a type, 0 for one that is not stored.

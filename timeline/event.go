@@ -94,6 +94,8 @@ type Event struct {
 	StopProof string `json:"stop_proof,omitempty"`
 	// Gap is the range of a tombstone.
 	Gap *Gap `json:"gap,omitempty"`
+	// Setting is what was set (setting_changed).
+	Setting *Setting `json:"setting,omitempty"`
 	// Progress is the live progress of task_progress.
 	Progress *Progress `json:"progress,omitempty"`
 	// Attributes are what the sender wrote beyond the vocabulary.

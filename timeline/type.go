@@ -59,6 +59,9 @@ const (
 	// Tombstone stands for events of a source that will never arrive (shed,
 	// refused or set aside); it carries their range and belongs to no task.
 	Tombstone
+	// SettingChanged: an operator set something (a silence, a channel, a bulk
+	// action …); it carries one version of it and belongs to no task.
+	SettingChanged
 
 	// TaskProgress and TaskHeartbeat are live data: published, never stored.
 	TaskProgress
@@ -89,14 +92,15 @@ var typeNames = [numTypes]string{
 	DLQResolved:              "dlq_resolved",
 	DLQDiscarded:             "dlq_discarded",
 	Tombstone:                "tombstone",
+	SettingChanged:           "setting_changed",
 	TaskProgress:             "task_progress",
 	TaskHeartbeat:            "task_heartbeat",
 }
 
 // Types lists every type that is stored, in the order of the vocabulary.
 func Types() []Type {
-	all := make([]Type, 0, Tombstone)
-	for t := TaskCreated; t <= Tombstone; t++ {
+	all := make([]Type, 0, SettingChanged)
+	for t := TaskCreated; t <= SettingChanged; t++ {
 		all = append(all, t)
 	}
 	return all
@@ -165,6 +169,10 @@ func (t Type) Severity() Severity {
 func (t Type) Terminal() bool {
 	return t == TaskFailed || t == TaskCompleted || t == TaskCancelled || t == MovedToDLQ
 }
+
+// OfTask reports whether events of the type belong to a task; the others name
+// none.
+func (t Type) OfTask() bool { return t != TypeUnknown && t != Tombstone && t != SettingChanged }
 
 // Live reports whether the type is live data, which is published but neither
 // spooled nor stored.

@@ -21,7 +21,7 @@ func TestSeverityFollowsFromTheType(t *testing.T) {
 		"task_retried": "info", "circuit_breaker_opened": "critical", "task_failed": "error", "moved_to_dlq": "warning", "task_completed": "info",
 		"task_cancelled": "warning", "cancel_requested": "info", "attempt_aborted": "warning", "circuit_breaker_half_opened": "info",
 		"circuit_breaker_closed": "info", "dlq_retry_requested": "info", "dlq_resolved": "info", "dlq_discarded": "warning", "task_lost": "error",
-		"tombstone": "warning",
+		"tombstone": "warning", "setting_changed": "info",
 	}
 	for _, typ := range timeline.Types() {
 		if got := typ.Severity().String(); got != want[typ.String()] {

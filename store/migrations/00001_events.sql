@@ -49,6 +49,9 @@ CREATE TABLE IF NOT EXISTS events_in
     gap_from UInt64,
     gap_to UInt64,
     gap_reason String,
+    setting_kind String,
+    setting_id String,
+    setting_version UInt64,
     record String
 )
 ENGINE = Null;
@@ -78,7 +81,7 @@ SETTINGS index_granularity = 256, min_bytes_for_wide_part = 1073741824, ttl_only
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS events_mv TO events AS
 SELECT namespace, task_id, run, occurred_at, event_id, ingested_at, record
-FROM events_in WHERE type != 'tombstone';
+FROM events_in WHERE type NOT IN ('tombstone', 'setting_changed');
 
 -- One row a task, of states that neither a repeated nor a late event can spoil.
 CREATE TABLE IF NOT EXISTS task_state
@@ -129,7 +132,7 @@ SELECT
     argMaxIfState(e.error_message, e.ord, e.error_message != '') AS error_message,
     argMaxState(e.duration, e.decide) AS duration,
     groupUniqArrayIf(e.trace_id, e.trace_id != toFixedString('', 16)) AS trace_ids
-FROM events_in AS e WHERE e.type != 'tombstone'
+FROM events_in AS e WHERE e.type NOT IN ('tombstone', 'setting_changed')
 GROUP BY namespace, task_id;
 
 -- What attempts and runs came to, in slots of ten seconds. Copies of an event stay
@@ -223,7 +226,7 @@ SETTINGS ttl_only_drop_parts = 1,
 CREATE MATERIALIZED VIEW IF NOT EXISTS troubles_mv TO troubles AS
 SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, task_id, run, type, occurred_at, ingested_at
 FROM events_in AS e
-WHERE type != 'tombstone' AND (run != 1 OR type IN ('task_failed', 'moved_to_dlq', 'task_cancelled', 'task_lost'));
+WHERE type NOT IN ('tombstone', 'setting_changed') AND (run != 1 OR type IN ('task_failed', 'moved_to_dlq', 'task_cancelled', 'task_lost'));
 
 -- Tasks that may not be at their end: what ended is dropped a day later. A row
 -- that is left behind, because its end was dropped before the two met in a
@@ -444,6 +447,27 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fs
 CREATE MATERIALIZED VIEW IF NOT EXISTS gaps_mv TO gaps AS
 SELECT namespace, source_id, gap_from AS from_seq, gap_to AS to_seq, gap_reason AS reason, event_id, occurred_at, ingested_at
 FROM events_in WHERE type = 'tombstone';
+
+-- What operators set: the highest version of each is in force, and is kept for
+-- ever. A deleted one stays too, so that an older version that arrives late does
+-- not bring it back.
+CREATE TABLE IF NOT EXISTS settings
+(
+    kind LowCardinality(String),
+    namespace String,
+    id String,
+    version UInt64,
+    event_id UUID,
+    occurred_at DateTime64(9, 'UTC'),
+    record String CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (kind, namespace, id)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS settings_mv TO settings AS
+SELECT setting_kind AS kind, namespace, setting_id AS id, setting_version AS version, event_id, occurred_at, record
+FROM events_in WHERE type = 'setting_changed';
 
 -- +goose Down
 SELECT 1;

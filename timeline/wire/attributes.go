@@ -96,6 +96,13 @@ const (
 	AttrGapTo     = "gap.to_seq"
 	AttrGapReason = "gap.reason"
 
+	// Setting.
+	AttrSettingKind    = "setting.kind"
+	AttrSettingID      = "setting.id"
+	AttrSettingVersion = "setting.version"
+	AttrSettingDeleted = "setting.deleted"
+	AttrSettingBody    = "setting.body"
+
 	// Progress (live, never stored).
 	AttrProgress        = "task.progress"
 	AttrProgressDone    = "task.progress.done"

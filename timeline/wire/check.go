@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -173,7 +174,7 @@ func tooLarge(field string, n, limit int) *timeline.FieldError {
 
 // judge gives the first field that breaks a limit.
 func (rec *Record) judge(latest int64) *timeline.FieldError {
-	if len(rec.TaskID) == 0 && rec.Type != timeline.Tombstone {
+	if len(rec.TaskID) == 0 && rec.Type.OfTask() {
 		return &timeline.FieldError{Field: AttrTaskID, Want: "must not be empty"}
 	}
 	if err := rec.checkText(); err != nil {
@@ -183,7 +184,7 @@ func (rec *Record) judge(latest int64) *timeline.FieldError {
 		return &timeline.FieldError{Field: "time_unix_nano", Want: fmt.Sprintf(
 			"%s, the limits are the year 2000 and %v ahead of the collector's clock", time.Unix(0, t).UTC().Format(time.RFC3339), maxAhead)}
 	}
-	if rec.Run < 1 && rec.Type != timeline.Tombstone || rec.Run < 0 || rec.Run > maxNumber {
+	if rec.Run < 1 && rec.Type.OfTask() || rec.Run < 0 || rec.Run > maxNumber {
 		return outOfRange(AttrRun, rec.Run, 1)
 	}
 	if rec.Attempt < 0 || rec.Attempt > maxNumber {
@@ -211,6 +212,11 @@ func (rec *Record) judge(latest int64) *timeline.FieldError {
 	if rec.Type == timeline.Tombstone && (rec.Has&HasGap == 0 || rec.Gap.From == 0 || rec.Gap.From > rec.Gap.To) {
 		return &timeline.FieldError{Field: AttrGapFrom, Want: "a tombstone needs a range, from 1, with both ends"}
 	}
+	if rec.Type == timeline.SettingChanged {
+		if err := rec.checkSetting(); err != nil {
+			return err
+		}
+	}
 	if len(rec.Metadata) > 0 {
 		if err := rec.checkMetadata(); err != nil {
 			return err
@@ -223,6 +229,25 @@ func (rec *Record) judge(latest int64) *timeline.FieldError {
 		if s, ok := a.Value.text(); ok && !validUTF8(s) {
 			return notUTF8(fmt.Sprintf("%.64s", a.Key))
 		}
+	}
+	return nil
+}
+
+func (rec *Record) checkSetting() *timeline.FieldError {
+	s := &rec.Setting
+	switch {
+	case len(s.Kind) == 0:
+		return &timeline.FieldError{Field: AttrSettingKind, Want: "must not be empty"}
+	case len(s.ID) == 0:
+		return &timeline.FieldError{Field: AttrSettingID, Want: "must not be empty"}
+	case s.Version == 0:
+		return &timeline.FieldError{Field: AttrSettingVersion, Want: "0, versions begin at 1"}
+	case len(s.Body) > timeline.MaxSettingBytes:
+		return tooLarge(AttrSettingBody, len(s.Body), timeline.MaxSettingBytes)
+	case len(s.Body) > 0 && !json.Valid(s.Body):
+		return &timeline.FieldError{Field: AttrSettingBody, Want: "must be JSON"}
+	case len(s.Body) == 0 && !s.Deleted:
+		return &timeline.FieldError{Field: AttrSettingBody, Want: "must not be empty"}
 	}
 	return nil
 }

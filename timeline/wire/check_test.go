@@ -241,3 +241,46 @@ func TestCheckCounts(t *testing.T) {
 		t.Errorf("stored %v, published %v", stored, published)
 	}
 }
+
+// A setting names no task, but what it sets.
+func TestCheckSettings(t *testing.T) {
+	set := func(change func(*timeline.Setting)) []byte {
+		s := timeline.Setting{Kind: "silence", ID: "a", Version: 1, Body: []byte(`{}`)}
+		change(&s)
+		e := timeline.NewSettingEvent("", s, timeline.Operator{Actor: "ada"}, time.Now())
+		return wire.AppendExportRequest(nil, wire.Resource{}, [][]byte{wire.AppendLogRecord(nil, &e)})
+	}
+	for field, change := range map[string]func(*timeline.Setting){
+		"":                      func(*timeline.Setting) {},
+		wire.AttrSettingKind:    func(s *timeline.Setting) { s.Kind = "" },
+		wire.AttrSettingID:      func(s *timeline.Setting) { s.ID = "" },
+		wire.AttrSettingVersion: func(s *timeline.Setting) { s.Version = 0 },
+		wire.AttrSettingBody:    func(s *timeline.Setting) { s.Body = []byte(`{`) },
+	} {
+		report, err := wire.Check(set(change), wire.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if field == "" {
+			if report.Accepted != 1 {
+				t.Errorf("a good setting: %s", report.Message())
+			}
+			continue
+		}
+		if report.Rejected != 1 || report.Reasons[0].Field != field {
+			t.Errorf("%s: %+v", field, report)
+		}
+	}
+	var rec wire.Record
+	frame := wire.AppendFrame(nil, wire.Envelope{Namespace: "acme"}, set(func(*timeline.Setting) {}))
+	n := 0
+	if err := wire.ScanFrame(frame, &rec, func(r *wire.Record) error {
+		n++
+		if r.Type != timeline.SettingChanged || string(r.Setting.ID) != "a" || string(r.Namespace) != "acme" {
+			t.Errorf("%s %s %s", r.Type, r.Setting.ID, r.Namespace)
+		}
+		return nil
+	}); err != nil || n != 1 {
+		t.Errorf("%d settings in the frame, %v", n, err)
+	}
+}

@@ -163,7 +163,7 @@ func (rec *Record) finish() error {
 	if rec.bad != nil {
 		return rec.bad
 	}
-	if rec.Run == 0 && t != timeline.Tombstone {
+	if rec.Run == 0 && t.OfTask() {
 		rec.Run = 1
 	}
 	if rec.Attempt == 0 {

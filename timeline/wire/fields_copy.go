@@ -95,6 +95,15 @@ func (rec *Record) copyFields(e *timeline.Event) {
 			Reason: word(rec.Gap.Reason),
 		}
 	}
+	if rec.Has&HasSetting != 0 {
+		e.Setting = &timeline.Setting{
+			Kind:    string(rec.Setting.Kind),
+			ID:      string(rec.Setting.ID),
+			Version: rec.Setting.Version,
+			Deleted: rec.Setting.Deleted,
+			Body:    clone(rec.Setting.Body),
+		}
+	}
 	if rec.Has&HasProgress != 0 {
 		e.Progress = &timeline.Progress{
 			Fraction: rec.Progress.Fraction,

@@ -197,6 +197,21 @@ func (rec *Record) setField(key []byte, v *value) bool {
 	case AttrGapReason:
 		rec.Has |= HasGap
 		rec.Gap.Reason = cut(rec.text(AttrGapReason, v), timeline.MaxNameBytes)
+	case AttrSettingKind:
+		rec.Has |= HasSetting
+		rec.Setting.Kind = rec.text(AttrSettingKind, v)
+	case AttrSettingID:
+		rec.Has |= HasSetting
+		rec.Setting.ID = rec.text(AttrSettingID, v)
+	case AttrSettingVersion:
+		rec.Has |= HasSetting
+		rec.Setting.Version = rec.sequence(AttrSettingVersion, v)
+	case AttrSettingDeleted:
+		rec.Has |= HasSetting
+		rec.Setting.Deleted = rec.bool(AttrSettingDeleted, v)
+	case AttrSettingBody:
+		rec.Has |= HasSetting
+		rec.Setting.Body = rec.payload(AttrSettingBody, v)
 	case AttrProgress:
 		rec.Has |= HasProgress
 		rec.Progress.Fraction = rec.double(AttrProgress, v)
@@ -234,216 +249,4 @@ func (rec *Record) setField(key []byte, v *value) bool {
 		return false
 	}
 	return true
-}
-
-// Reserved reports whether the key of an attribute belongs to the vocabulary, so that
-// it can't stand among the free attributes of an event.
-func Reserved(key string) bool {
-	switch key {
-	case AttrEventName, AttrMetadataPrefix[:len(AttrMetadataPrefix)-1],
-		AttrEventID,
-		AttrSourceID,
-		AttrSourceSeq,
-		AttrTaskSeq,
-		AttrNamespace,
-		AttrTaskID,
-		AttrTaskType,
-		AttrQueue,
-		AttrRunner,
-		AttrAgent,
-		AttrProvider,
-		AttrUserID,
-		AttrAmount,
-		AttrCurrency,
-		AttrMaxAttempts,
-		AttrInput,
-		AttrOutput,
-		AttrRun,
-		AttrAttempt,
-		AttrAttempts,
-		AttrDuration,
-		AttrFailureReason,
-		AttrStopProof,
-		AttrErrorType, "exception.type",
-		AttrErrorClass,
-		AttrErrorMessage, "exception.message",
-		AttrErrorCode,
-		AttrHTTPStatus,
-		AttrErrorFingerprint,
-		AttrErrorStack, "exception.stacktrace",
-		AttrPolicyMaxAttempts,
-		AttrPolicyBase,
-		AttrPolicyMax,
-		AttrPolicyFactor,
-		AttrPolicyJitter,
-		AttrPolicyTimeout,
-		AttrPolicyBreakerRate,
-		AttrPolicyBreakerMinCalls,
-		AttrPolicyBreakerConsecutive,
-		AttrPolicyBreakerOpen,
-		AttrRetryNextAttempt,
-		AttrRetryDelay,
-		AttrRetryReason,
-		AttrRetryBase,
-		AttrRetryFactor,
-		AttrRetryMax,
-		AttrRetryJitter,
-		AttrRetryCommandID,
-		AttrBreakerState,
-		AttrBreakerProvider,
-		AttrBreakerWhy,
-		AttrBreakerCalls,
-		AttrBreakerFailures,
-		AttrBreakerSlowCalls,
-		AttrBreakerConsecutive,
-		AttrBreakerOpenUntil,
-		AttrDeadLetterID,
-		AttrAlertSeverity,
-		AttrRequeueable,
-		AttrAutoRecover,
-		AttrNotReplayable,
-		AttrSealed,
-		AttrOperatorActor,
-		AttrOperatorReason,
-		AttrOperatorCommandID,
-		AttrInputBefore,
-		AttrInputAfter,
-		AttrInputPatch,
-		AttrGapFrom,
-		AttrGapTo,
-		AttrGapReason,
-		AttrProgress,
-		AttrProgressDone,
-		AttrProgressTotal,
-		AttrProgressMessage,
-		AttrProgressAt:
-		return true
-	}
-	return len(key) >= len(AttrMetadataPrefix) && key[:len(AttrMetadataPrefix)] == AttrMetadataPrefix
-}
-
-// checkText judges the texts of the record: UTF-8, and the length and no NUL of names.
-func (rec *Record) checkText() *timeline.FieldError {
-	if !plain(rec.SourceID) {
-		if err := checkName(AttrSourceID, rec.SourceID); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.Namespace) {
-		if err := checkName(AttrNamespace, rec.Namespace); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.TaskID) {
-		if err := checkName(AttrTaskID, rec.TaskID); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.TaskType) {
-		if err := checkName(AttrTaskType, rec.TaskType); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.Queue) {
-		if err := checkName(AttrQueue, rec.Queue); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.Runner) {
-		if err := checkName(AttrRunner, rec.Runner); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.Agent) {
-		if err := checkName(AttrAgent, rec.Agent); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.Provider) {
-		if err := checkName(AttrProvider, rec.Provider); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.UserID) {
-		if err := checkName(AttrUserID, rec.UserID); err != nil {
-			return err
-		}
-	}
-	if !plain(rec.Currency) {
-		if err := checkName(AttrCurrency, rec.Currency); err != nil {
-			return err
-		}
-	}
-	if !validUTF8(rec.Reason) {
-		return notUTF8(AttrFailureReason)
-	}
-	if !validUTF8(rec.StopProof) {
-		return notUTF8(AttrStopProof)
-	}
-	if rec.Has&HasError != 0 {
-		if !validUTF8(rec.Error.Kind) {
-			return notUTF8(AttrErrorType)
-		}
-		if !validUTF8(rec.Error.Class) {
-			return notUTF8(AttrErrorClass)
-		}
-		if !validUTF8(rec.Error.Message) {
-			return notUTF8(AttrErrorMessage)
-		}
-		if !validUTF8(rec.Error.Code) {
-			return notUTF8(AttrErrorCode)
-		}
-		if !validUTF8(rec.Error.Fingerprint) {
-			return notUTF8(AttrErrorFingerprint)
-		}
-		if !validUTF8(rec.Error.Stack) {
-			return notUTF8(AttrErrorStack)
-		}
-	}
-	if rec.Has&HasRetry != 0 {
-		if !validUTF8(rec.Retry.Reason) {
-			return notUTF8(AttrRetryReason)
-		}
-	}
-	if rec.Has&HasBreaker != 0 {
-		if !validUTF8(rec.Breaker.State) {
-			return notUTF8(AttrBreakerState)
-		}
-		if !validUTF8(rec.Breaker.Provider) {
-			return notUTF8(AttrBreakerProvider)
-		}
-		if !validUTF8(rec.Breaker.Why) {
-			return notUTF8(AttrBreakerWhy)
-		}
-	}
-	if rec.Has&HasDeadLetter != 0 {
-		if !validUTF8(rec.DeadLetter.NotReplayable) {
-			return notUTF8(AttrNotReplayable)
-		}
-	}
-	if rec.Has&HasOperator != 0 {
-		if !validUTF8(rec.Operator.Actor) {
-			return notUTF8(AttrOperatorActor)
-		}
-		if !validUTF8(rec.Operator.Reason) {
-			return notUTF8(AttrOperatorReason)
-		}
-		if !validUTF8(rec.Operator.InputBefore) {
-			return notUTF8(AttrInputBefore)
-		}
-		if !validUTF8(rec.Operator.InputAfter) {
-			return notUTF8(AttrInputAfter)
-		}
-	}
-	if rec.Has&HasGap != 0 {
-		if !validUTF8(rec.Gap.Reason) {
-			return notUTF8(AttrGapReason)
-		}
-	}
-	if rec.Has&HasProgress != 0 {
-		if !validUTF8(rec.Progress.Message) {
-			return notUTF8(AttrProgressMessage)
-		}
-	}
-	return nil
 }

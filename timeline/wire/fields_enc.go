@@ -77,6 +77,11 @@ const (
 	hGapFrom                  = "\x0a\x0c" + AttrGapFrom
 	hGapTo                    = "\x0a\x0a" + AttrGapTo
 	hGapReason                = "\x0a\x0a" + AttrGapReason
+	hSettingKind              = "\x0a\x0c" + AttrSettingKind
+	hSettingID                = "\x0a\x0a" + AttrSettingID
+	hSettingVersion           = "\x0a\x0f" + AttrSettingVersion
+	hSettingDeleted           = "\x0a\x0f" + AttrSettingDeleted
+	hSettingBody              = "\x0a\x0c" + AttrSettingBody
 	hProgress                 = "\x0a\x0d" + AttrProgress
 	hProgressDone             = "\x0a\x12" + AttrProgressDone
 	hProgressTotal            = "\x0a\x13" + AttrProgressTotal
@@ -175,6 +180,9 @@ func appendFields(dst []byte, e *timeline.Event) []byte {
 	}
 	if g := e.Gap; g != nil {
 		dst = appendGap(dst, g)
+	}
+	if g := e.Setting; g != nil {
+		dst = appendSetting(dst, g)
 	}
 	if g := e.Progress; g != nil {
 		dst = appendProgress(dst, g)
@@ -332,6 +340,23 @@ func appendGap(dst []byte, g *timeline.Gap) []byte {
 	dst = appendInt(dst, hGapTo, uint64(g.To))
 	if g.Reason != "" {
 		dst = appendText(dst, hGapReason, string(g.Reason))
+	}
+	return dst
+}
+
+func appendSetting(dst []byte, g *timeline.Setting) []byte {
+	dst = appendText(dst, hSettingKind, g.Kind)
+	if g.ID != "" {
+		dst = appendText(dst, hSettingID, g.ID)
+	}
+	if g.Version != 0 {
+		dst = appendInt(dst, hSettingVersion, uint64(g.Version))
+	}
+	if g.Deleted {
+		dst = appendBool(dst, hSettingDeleted, true)
+	}
+	if len(g.Body) > 0 {
+		dst = appendPayload(dst, hSettingBody, g.Body)
 	}
 	return dst
 }

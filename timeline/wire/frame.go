@@ -122,7 +122,7 @@ func scan(frame []byte, rec *Record, live bool, yield func(*Record) error) error
 		if !ok {
 			break
 		}
-		if err := DecodeLogRecord(record, rec); err != nil || len(rec.TaskID) == 0 && rec.Type != timeline.Tombstone {
+		if err := DecodeLogRecord(record, rec); err != nil || len(rec.TaskID) == 0 && rec.Type.OfTask() {
 			if !live {
 				rec.Skipped++
 			}

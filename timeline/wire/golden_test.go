@@ -40,6 +40,7 @@ func full() *timeline.Event {
 	e.Operator = &timeline.Operator{Actor: "ops@example.com", Reason: "the provider is back", CommandID: timeline.ID{3}, InputBefore: "aa", InputAfter: "bb", InputPatch: []byte(`{"n":1}`)}
 	e.StopProof = "handler returned"
 	e.Gap = &timeline.Gap{From: 5, To: 9, Reason: "shed"}
+	e.Setting = &timeline.Setting{Kind: "silence", ID: "s-1", Version: 7, Deleted: true, Body: []byte(`{"for":"2h"}`)}
 	e.Progress = &timeline.Progress{Done: 5, Total: 10, Fraction: 0.5, Message: "half way", At: e.OccurredAt}
 	return e
 }

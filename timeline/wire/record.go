@@ -61,6 +61,7 @@ type Record struct {
 	DeadLetter DeadLetterFields
 	Operator   OperatorFields
 	Gap        GapFields
+	Setting    SettingFields
 	Progress   ProgressFields
 
 	// Attributes are those beyond the vocabulary, the first
@@ -108,6 +109,7 @@ const (
 	HasDeadLetter
 	HasOperator
 	HasGap
+	HasSetting
 	HasProgress
 )
 
@@ -149,6 +151,14 @@ type OperatorFields struct {
 	CommandID               timeline.ID
 	InputBefore, InputAfter []byte
 	InputPatch              []byte
+}
+
+// SettingFields is [timeline.Setting] as views.
+type SettingFields struct {
+	Kind, ID []byte
+	Version  uint64
+	Deleted  bool
+	Body     []byte
 }
 
 // GapFields is [timeline.Gap] as views.

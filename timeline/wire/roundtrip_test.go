@@ -118,6 +118,9 @@ var genEvent = rapid.Custom(func(t *rapid.T) timeline.Event {
 	e.Gap = maybe(t, "gap", func() timeline.Gap {
 		return timeline.Gap{From: uint64(count("f")), To: uint64(count("t")), Reason: text("r")}
 	})
+	e.Setting = maybe(t, "setting", func() timeline.Setting {
+		return timeline.Setting{Kind: text("k"), ID: text("i"), Version: uint64(count("v")), Deleted: rapid.Bool().Draw(t, "d"), Body: []byte(genPayload.Draw(t, "b"))}
+	})
 	e.Progress = maybe(t, "progress", func() timeline.Progress {
 		return timeline.Progress{Done: genFloat.Draw(t, "d"), Total: genFloat.Draw(t, "t"), Fraction: genFloat.Draw(t, "f"), Message: text("m"), At: genTime.Draw(t, "at")}
 	})
@@ -145,7 +148,7 @@ func TestRoundTrip(t *testing.T) {
 
 func dump(e timeline.Event) string {
 	s := fmt.Sprintf("%+v", e)
-	for _, g := range []any{e.Error, e.Policy, e.Retry, e.Breaker, e.DeadLetter, e.Operator, e.Gap, e.Progress} {
+	for _, g := range []any{e.Error, e.Policy, e.Retry, e.Breaker, e.DeadLetter, e.Operator, e.Gap, e.Setting, e.Progress} {
 		if v := reflect.ValueOf(g); !v.IsNil() {
 			s += fmt.Sprintf("\n  %+v", v.Elem().Interface())
 		}

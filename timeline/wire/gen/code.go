@@ -124,8 +124,12 @@ func decoder(b *bytes.Buffer) {
 			decodeField(b, &g, &f)
 		}
 	}
-	b.WriteString("default:\nreturn false\n}\nreturn true\n}\n\n")
+	b.WriteString("default:\nreturn false\n}\nreturn true\n}\n")
+}
 
+// checker writes what judges keys and texts.
+func checker(b *bytes.Buffer) {
+	b.WriteString("import \"github.com/tasktrail/tasktrail/timeline\"\n\n")
 	b.WriteString("// Reserved reports whether the key of an attribute belongs to the vocabulary, so that\n" +
 		"// it can't stand among the free attributes of an event.\nfunc Reserved(key string) bool {\nswitch key {\ncase AttrEventName, AttrMetadataPrefix[:len(AttrMetadataPrefix)-1]")
 	for _, g := range table {

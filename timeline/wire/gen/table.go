@@ -62,7 +62,7 @@ var table = []group{
 	}},
 	{title: "Task", fields: []field{
 		{key: "task.namespace", name: "AttrNamespace", kind: text, strict: true, event: "Task.Namespace", record: "Namespace", on: "all", doc: "counts where the sender's token allows several namespaces; else the token's own stands"},
-		{key: "task.id", name: "AttrTaskID", kind: text, strict: true, event: "Task.ID", record: "TaskID", on: "all but tombstone, required", doc: "the runner's own id, 1 to 255 bytes"},
+		{key: "task.id", name: "AttrTaskID", kind: text, strict: true, event: "Task.ID", record: "TaskID", on: "all but tombstone and setting_changed, required", doc: "the runner's own id, 1 to 255 bytes"},
 		{key: "task.type", name: "AttrTaskType", kind: text, strict: true, event: "Task.Type", record: "TaskType", on: "all", doc: "what kind of work it is"},
 		{key: "task.queue", name: "AttrQueue", kind: text, strict: true, event: "Task.Queue", record: "Queue", on: "all", doc: "the runner's queue"},
 		{key: "task.runner", name: "AttrRunner", kind: text, strict: true, event: "Task.Runner", record: "Runner", on: "all", doc: "what runs it: asynq, river, http, exec …"},
@@ -144,6 +144,13 @@ var table = []group{
 		{key: "gap.from_seq", name: "AttrGapFrom", kind: sequence, event: "From", always: true, on: "tombstone", doc: "first sequence number that will never arrive"},
 		{key: "gap.to_seq", name: "AttrGapTo", kind: sequence, event: "To", always: true, on: "tombstone", doc: "last one"},
 		{key: "gap.reason", name: "AttrGapReason", kind: enum, event: "Reason", on: "tombstone", doc: "shed, refused, set_aside, corrupt"},
+	}},
+	{title: "Setting", name: "Setting", fields: []field{
+		{key: "setting.kind", name: "AttrSettingKind", kind: text, strict: true, event: "Kind", always: true, on: "setting_changed", doc: "what is set: silence, channel, rule, bulk …; 1 to 255 bytes"},
+		{key: "setting.id", name: "AttrSettingID", kind: text, strict: true, event: "ID", on: "setting_changed", doc: "which one, within its kind and namespace; 1 to 255 bytes"},
+		{key: "setting.version", name: "AttrSettingVersion", kind: sequence, event: "Version", on: "setting_changed", doc: "the highest version is in force, from 1"},
+		{key: "setting.deleted", name: "AttrSettingDeleted", kind: boolean, event: "Deleted", on: "setting_changed", doc: "it is set no more"},
+		{key: "setting.body", name: "AttrSettingBody", kind: payload, event: "Body", on: "setting_changed", doc: "JSON of the kind's own form; 256 KiB at most"},
 	}},
 	{title: "Progress (live, never stored)", name: "Progress", fields: []field{
 		{key: "task.progress", name: "AttrProgress", kind: number, event: "Fraction", always: true, on: "task_progress", doc: "share that is done, 0 to 1"},
