@@ -36,11 +36,13 @@ type Agent struct {
 	journal journal
 	live    liveState
 	recover recoveries
+	depths  depths
 	client  *http.Client
 	stats   counters
 
 	mu      sync.Mutex
 	queues  map[string]RetryHandler
+	cancels map[string]CancelHandler
 	changed chan struct{} // closed and replaced when queues change
 	started bool
 	closed  bool
@@ -64,7 +66,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	cfg = cfg.withDefaults()
 	a := &Agent{
-		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, changed: make(chan struct{}),
+		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, cancels: map[string]CancelHandler{}, changed: make(chan struct{}),
 		providers: retry.NewProviders(cfg.Budget, 0), client: &http.Client{Transport: ownTransport()},
 	}
 	var err error
@@ -140,6 +142,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	a.wg.Go(func() { a.takeCommands(ctx) })
 	a.wg.Go(func() { a.live.run(ctx, a) })
 	a.wg.Go(func() { a.recover.run(ctx, a) })
+	a.wg.Go(func() { a.depths.run(ctx, a) })
 	a.wg.Go(func() { a.journal.run(ctx, a) })
 	return nil
 }

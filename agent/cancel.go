@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"context"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tasktrail/tasktrail/timeline"
 )
@@ -53,4 +56,61 @@ func (r *run) cancelled(proof string) error {
 	r.a.recover.forget(r)
 	r.tel.ended(r, outcomeCancelled, "")
 	return &TaskError{Reason: timeline.FailCancelled, Attempts: r.counted, Err: r.after(ErrCancelled)}
+}
+
+// CancelHandler takes a task that does not run in this process out of its runner.
+// It returns true where no attempt of the run will begin any more: then the task
+// is cancelled on record. It returns false where another worker runs it, who gets
+// the same command, or where the runner does not know it. It may be called by
+// several workers at once, and more than once for the same run.
+type CancelHandler func(ctx context.Context, c timeline.Command) (bool, error)
+
+// HandleCancels registers who takes cancelled tasks of a queue out of the runner
+// before their turn. Without one, a cancelled task that waits is stopped when its
+// turn comes. The cancels of a queue come to those who take its retries
+// ([Agent.HandleQueue]). Safe at any time.
+func (a *Agent) HandleCancels(queue string, h CancelHandler) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cancels[queue] = h
+}
+
+// cancelTimeout bounds how long the runner is asked to take a task out; the other
+// commands wait for that.
+const cancelTimeout = 5 * time.Second
+
+// cancelWaiting stops a task that waits in its runner.
+func (a *Agent) cancelWaiting(ctx context.Context, c timeline.Command) {
+	a.mu.Lock()
+	h := a.cancels[c.Queue]
+	a.mu.Unlock()
+	if h == nil {
+		return
+	}
+	ctx, stop := context.WithTimeout(ctx, cancelTimeout)
+	defer stop()
+	gone, err := h(ctx, c)
+	if err != nil {
+		a.cfg.Logger.Warn("a cancelled task could not be taken out of its runner; it is stopped when its turn comes",
+			"task_id", c.Task.ID, "run", c.Run, "error", err)
+		return
+	}
+	if !gone {
+		return
+	}
+	r := a.newRun(Task{Task: c.Task}, c.Run)
+	r.span = trace.SpanFromContext(ctx)
+	a.journal.load(r)
+	if r.last.Before(c.RequestedAt) {
+		r.last = c.RequestedAt
+	}
+	// Each worker of the queue gets the command: under a derived id they write it
+	// once.
+	r.emit(&timeline.Event{
+		ID:   timeline.DerivedEventID(r.task.Namespace, r.task.ID, r.number, 0, timeline.TaskCancelled),
+		Type: timeline.TaskCancelled, Operator: c.Operator, StopProof: proofNotRunning, Attempts: r.counted,
+	})
+	a.journal.store(r, true)
+	a.recover.forget(r)
+	a.live.settled(r.key())
 }

@@ -85,3 +85,30 @@ func TestATaskThatDoesNotRunIsCancelledBeforeItsNextAttempt(t *testing.T) {
 	}
 	wantLife(t, rec, "waits", []string{"r1 task_cancelled"})
 }
+
+func TestATaskThatWaitsIsTakenOutOfItsRunner(t *testing.T) {
+	rec := agenttest.New(t, quick)
+	rec.HandleCancels("money", func(_ context.Context, c timeline.Command) (bool, error) {
+		switch c.Task.ID {
+		case "waits":
+			return true, nil
+		case "away":
+			return false, errors.New("the runner is away")
+		}
+		return false, nil // another worker runs it
+	})
+	for _, id := range []string{"waits", "away", "elsewhere", "waits"} {
+		rec.Collector().Send(cancelOf(id))
+	}
+	until(t, "the commands", func() bool { return rec.Stats().Commands == 4 })
+	wantLife(t, rec, "waits", []string{"r1 task_cancelled"})
+	if e := rec.Events("waits")[0]; e.StopProof != "not_running" || e.Operator == nil || e.Operator.Actor != "ann" {
+		t.Errorf("the proof is %q by %+v, want not_running, by ann", e.StopProof, e.Operator)
+	}
+	for _, id := range []string{"away", "elsewhere"} {
+		wantLife(t, rec, id, []string{})
+		if s := rec.Step(t.Context(), task(id, "p"), agent.Delivery{Run: 1, Attempt: 2}, succeeding); s.Outcome != agent.Cancelled {
+			t.Errorf("%s: outcome %v of its next attempt, want cancelled", id, s.Outcome)
+		}
+	}
+}

@@ -138,7 +138,9 @@ func (a *Agent) listen(ctx context.Context, stop context.CancelFunc) (heard bool
 func (a *Agent) carryOut(ctx context.Context, c timeline.Command) {
 	switch c.Kind {
 	case timeline.CommandCancel:
-		a.live.stop(runKey{c.Namespace, c.Task.ID, c.Run}, c.Operator)
+		if !a.live.stop(runKey{c.Namespace, c.Task.ID, c.Run}, c.Operator) {
+			a.cancelWaiting(ctx, c)
+		}
 		a.stats.commands.Add(1)
 	case timeline.CommandRetry:
 		if err := a.startRun(ctx, c); err != nil && ctx.Err() == nil {

@@ -70,8 +70,8 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	r := a.newRun(t, d.Run)
 	r.step = true
 	if !a.journal.load(r) {
-		r.attempt = max(d.Attempt-1, 0)
-		r.counted = r.attempt
+		r.counted = max(d.Attempt-1, 0)
+		r.attempt = r.counted + max(d.Aborted, 0)
 	}
 	a.begin(ctx, r)
 	defer r.end()

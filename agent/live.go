@@ -53,9 +53,9 @@ func (l *liveState) remove(r *run) {
 	}
 }
 
-// stop cancels a run that is going on here; where it is not, its next attempt is
-// stopped before it begins.
-func (l *liveState) stop(key runKey, op *timeline.Operator) {
+// stop cancels a run that is going on here, and reports whether it is; where it is
+// not, its next attempt is stopped before it begins.
+func (l *liveState) stop(key runKey, op *timeline.Operator) bool {
 	l.mu.Lock()
 	r := l.runs[key]
 	if r == nil {
@@ -74,6 +74,14 @@ func (l *liveState) stop(key runKey, op *timeline.Operator) {
 	if r != nil {
 		r.cancelBy(op)
 	}
+	return r != nil
+}
+
+// settled forgets a cancel that waited for a next attempt: there will be none.
+func (l *liveState) settled(key runKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.cancels, key)
 }
 
 func (l *liveState) cancelledBefore(r *run) *timeline.Operator {
@@ -148,7 +156,8 @@ func (a *Agent) sendLive(ctx context.Context, tasks []timeline.LiveTask) error {
 	ctx, stop := context.WithTimeout(ctx, liveTimeout)
 	defer stop()
 	body, err := json.Marshal(timeline.AgentLive{
-		SourceID: a.source, Agent: a.cfg.Name, Namespace: a.cfg.Namespace, Queues: a.served(), Tasks: tasks, At: time.Now().UTC(),
+		SourceID: a.source, Agent: a.cfg.Name, Namespace: a.cfg.Namespace, Queues: a.served(), Tasks: tasks,
+		QueueDepths: a.depths.take(), At: time.Now().UTC(),
 	})
 	if err != nil {
 		return err

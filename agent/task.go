@@ -153,6 +153,10 @@ type Delivery struct {
 	// Attempt is the runner's own count of attempts of this run, from 1; the agent's
 	// journal goes before it where it has the run.
 	Attempt int
+	// Aborted counts the attempts before this one that the runner's count leaves out,
+	// because their worker was shut down under them: their numbers are used up all
+	// the same.
+	Aborted int
 	// CreatedAt is when the task was enqueued, where that is known.
 	CreatedAt time.Time
 	// Created says that task_created was written by the side that enqueued.

@@ -43,7 +43,7 @@ func (a *App) startCollector(ctx context.Context) error {
 		GRPCAddr: a.set.OTLPGRPCAddr, HTTPAddr: a.set.OTLPHTTPAddr, Dir: filepath.Join(a.set.DataDir, "collector"),
 		LogMaxBytes: a.set.LogMaxBytes, TLSCertFile: a.set.TLSCert, TLSKeyFile: a.set.TLSKey, TLSClientCAFile: a.set.TLSClientCA,
 		ForwardOTLP: a.set.ForwardOTLP, AllowAnonymous: a.role == RoleUp && isLoopback(a.set.OTLPHTTPAddr) && isLoopback(a.set.OTLPGRPCAddr),
-		Logger: a.log,
+		LostAfter: a.set.LostAfter, LostLetterAfter: a.set.LostLetterAfter, Logger: a.log,
 	}, collector.Deps{
 		Auth: collectorAuth{a.auth},
 		Sinks: []collector.SinkSpec{

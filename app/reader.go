@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tasktrail/tasktrail/collector"
@@ -74,6 +76,7 @@ func (r reader) Health(ctx context.Context, scope readmodel.Scope, window time.D
 	if err != nil {
 		return h, err
 	}
+	r.addDepths(ctx, scope, &h)
 	if r.collector == nil {
 		h.Stale = "the ingest lag is the collectors' to tell: see their /metrics"
 		return h, nil
@@ -88,4 +91,39 @@ func (r reader) Health(ctx context.Context, scope readmodel.Scope, window time.D
 		}
 	}
 	return h, nil
+}
+
+// depthFresh is how long what a runner said of its queues is believed.
+const depthFresh = time.Minute
+
+// addDepths lays what runners say of their own queues over what the timeline
+// knows: a task that was enqueued past Tasktrail has no event before a worker
+// takes it, and waits all the same. The larger of the two counts holds.
+func (r reader) addDepths(ctx context.Context, scope readmodel.Scope, h *readmodel.Health) {
+	if scope.UserID != "" || !r.live.Ready() {
+		return
+	}
+	said, err := r.live.QueueDepths(ctx, scope.Namespace)
+	if err != nil {
+		return // counted by live, which knows that Redis is away
+	}
+	for _, d := range said {
+		if h.GeneratedAt.Sub(d.At) > depthFresh || d.Pending == 0 {
+			continue
+		}
+		i := slices.IndexFunc(h.Queues, func(q readmodel.QueueDepth) bool { return q.Queue == d.Queue })
+		if i < 0 {
+			i = len(h.Queues)
+			h.Queues = append(h.Queues, readmodel.QueueDepth{Queue: d.Queue})
+		}
+		q := &h.Queues[i]
+		if more := d.Pending - q.Pending; more > 0 {
+			q.Pending += more
+			h.QueueDepth += more
+		}
+		if q.OldestPendingAt.IsZero() || !d.OldestAt.IsZero() && d.OldestAt.Before(q.OldestPendingAt) {
+			q.OldestPendingAt = d.OldestAt
+		}
+	}
+	slices.SortFunc(h.Queues, func(a, b readmodel.QueueDepth) int { return cmp.Compare(a.Queue, b.Queue) })
 }

@@ -42,6 +42,9 @@ type Settings struct {
 	LogMaxBytes int64         `yaml:"log_max_bytes" usage:"bytes of accepted events the collector keeps on disk before it pushes back"`
 	Retention   time.Duration `yaml:"retention" usage:"how long ClickHouse keeps events"`
 
+	LostAfter       time.Duration `yaml:"lost_after" usage:"how long a running task and its agent may be silent before the task is declared lost"`
+	LostLetterAfter time.Duration `yaml:"lost_letter_after" usage:"how long a task stays lost before it becomes a dead letter"`
+
 	TLSCert     string `yaml:"tls_cert" usage:"certificate file of the receivers"`
 	TLSKey      string `yaml:"tls_key" usage:"key file of the receivers"`
 	TLSClientCA string `yaml:"tls_client_ca" usage:"CA file that clients of the receivers must be signed by"`
@@ -66,7 +69,7 @@ func DefaultSettings() Settings {
 		HTTPAddr: "127.0.0.1:8080", OTLPGRPCAddr: "127.0.0.1:4317", OTLPHTTPAddr: "127.0.0.1:4318",
 		ClickHouseAddr: "127.0.0.1:8123", ClickHouseMem: 4 << 30, RedisAddr: "127.0.0.1:6380",
 		DataDir: "./data", CollectorURL: "http://127.0.0.1:4318",
-		LogMaxBytes: 10 << 30, Retention: 90 * 24 * time.Hour,
+		LogMaxBytes: 10 << 30, Retention: 90 * 24 * time.Hour, LostAfter: time.Minute, LostLetterAfter: 15 * time.Minute,
 		LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -208,6 +211,12 @@ func (s *Settings) Validate() error {
 	}
 	if s.Retention < 24*time.Hour {
 		errs = append(errs, errors.New("retention: must be at least 24h"))
+	}
+	if s.LostAfter < time.Second {
+		errs = append(errs, errors.New("lost_after: must be at least 1s"))
+	}
+	if s.LostLetterAfter < time.Second {
+		errs = append(errs, errors.New("lost_letter_after: must be at least 1s"))
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.LogLevel) {
 		errs = append(errs, fmt.Errorf("log_level: %q is not debug, info, warn or error", s.LogLevel))
