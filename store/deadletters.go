@@ -48,7 +48,7 @@ func letterConditions(scope readmodel.Scope, f readmodel.DeadLetterFilter) *filt
 		}
 		q.add("severity IN {severities:Array(UInt8)}", "severities", severities)
 	}
-	q.within("created_at", f.Created)
+	q.within("created_at", "created", f.Created)
 	if open := []timeline.DeadLetterStatus{timeline.DeadLetterPending, timeline.DeadLetterRetrying}; len(f.Statuses) > 0 &&
 		!slices.ContainsFunc(f.Statuses, func(s timeline.DeadLetterStatus) bool { return !slices.Contains(open, s) }) {
 		// What a later run completed or failed is neither; this leaves the fold little
@@ -86,7 +86,7 @@ func (s *Store) DeadLetters(ctx context.Context, scope readmodel.Scope, f readmo
 			return readmodel.List[timeline.DeadLetter]{}, fmt.Errorf("list dead letters: %w", err)
 		}
 		for _, d := range letters {
-			if len(f.Statuses) == 0 || slices.Contains(f.Statuses, d.Status) {
+			if f.Matches(&d) {
 				found = append(found, d)
 			}
 		}

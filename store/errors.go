@@ -18,7 +18,7 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, within readmo
 	if scope.UserID != "" {
 		q.add("user_id = {scope_user:String}", "scope_user", scope.UserID)
 	}
-	q.within("occurred_at", within)
+	q.within("occurred_at", "occurred", within)
 	after, order, args := keyset(page, "last_seen", "fingerprint")
 	args = append(append(args, q.args...),
 		clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", limitOf(page)+1))

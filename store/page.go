@@ -85,13 +85,13 @@ func (f *filter) in(expr, name string, values []string) {
 	}
 }
 
-// within bounds a time.
-func (f *filter) within(expr string, r readmodel.Range) {
+// within bounds a time; the parameters' names begin with the given one.
+func (f *filter) within(expr, name string, r readmodel.Range) {
 	if !r.From.IsZero() {
-		f.add(expr+" >= fromUnixTimestamp64Nano({from:Int64}, 'UTC')", "from", nanos(r.From))
+		f.add(expr+" >= fromUnixTimestamp64Nano({"+name+"_from:Int64}, 'UTC')", name+"_from", nanos(r.From))
 	}
 	if !r.To.IsZero() {
-		f.add(expr+" < fromUnixTimestamp64Nano({to:Int64}, 'UTC')", "to", nanos(r.To))
+		f.add(expr+" < fromUnixTimestamp64Nano({"+name+"_to:Int64}, 'UTC')", name+"_to", nanos(r.To))
 	}
 }
 

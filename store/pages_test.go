@@ -127,7 +127,27 @@ func TestFiltersAndScopes(t *testing.T) {
 		{"updated", readmodel.TaskFilter{Updated: readmodel.Range{From: start.Add(time.Hour)}}, 0},
 		{"active", readmodel.TaskFilter{Active: true}, 0},
 		{"trace", readmodel.TaskFilter{TraceID: timeline.TraceID{1}}, 0},
+		{"created", readmodel.TaskFilter{Created: readmodel.Range{From: start, To: start.Add(time.Second)}}, 11},
+		{"created and updated", readmodel.TaskFilter{Created: readmodel.Range{To: start.Add(time.Second)}, Updated: readmodel.Range{From: start.Add(time.Hour)}}, 0},
+		{"error text", readmodel.TaskFilter{ErrorText: "UNAVAILABLE"}, 4},
+		{"error text that an id has", readmodel.TaskFilter{ErrorText: "THEN_SUCC"}, 0},
+		{"severity", readmodel.TaskFilter{Severities: []timeline.AlertSeverity{timeline.AlertHigh}}, 4},
+		{"another severity", readmodel.TaskFilter{Severities: []timeline.AlertSeverity{timeline.AlertCritical}}, 0},
+		{"reason", readmodel.TaskFilter{Reasons: []timeline.FailureReason{timeline.FailExhausted}}, 4},
+		{"another reason", readmodel.TaskFilter{Reasons: []timeline.FailureReason{timeline.FailPoison}}, 0},
+		{"fingerprint", readmodel.TaskFilter{Fingerprints: []string{"fp1:abc"}}, 4},
+		{"another fingerprint", readmodel.TaskFilter{Fingerprints: []string{"fp1:nope", nasty}}, 0},
+		{"at most", readmodel.TaskFilter{MaxDuration: 59 * time.Millisecond}, -1},
+		{"between", readmodel.TaskFilter{MinDuration: 60 * time.Millisecond, MaxDuration: 60 * time.Millisecond}, 6},
 	} {
+		if c.want < 0 {
+			c.want = 0
+			for _, events := range want {
+				if snap, _ := timeline.Fold(events); c.f.Matches(&snap, events) {
+					c.want++
+				}
+			}
+		}
 		if got := count(everything, c.f); got != c.want {
 			t.Errorf("%s: %d tasks, want %d", c.name, got, c.want)
 		}

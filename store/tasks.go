@@ -54,27 +54,48 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 	var none readmodel.List[timeline.Snapshot]
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
 	defer cancel()
+	var found []timeline.Snapshot
+	limit := limitOf(page)
+	for from := page; ; {
+		ids, more, err := s.taskCandidates(ctx, scope, f, from)
+		if err != nil {
+			return none, fmt.Errorf("list tasks: %w", err)
+		}
+		byTask, err := s.eventsOf(ctx, namespaceOf(scope), ids)
+		if err != nil {
+			return none, fmt.Errorf("list tasks: %w", err)
+		}
+		var last *timeline.Snapshot
+		for _, id := range ids {
+			snap, ok := timeline.Fold(byTask[id])
+			if !ok {
+				continue
+			}
+			last = &snap
+			if visible(scope, snap.UserID) && f.Matches(&snap, byTask[id]) {
+				found = append(found, snap)
+			}
+		}
+		if !more || len(found) > limit || last == nil {
+			break
+		}
+		from.Backwards = from.Backwards && from.After != nil
+		from.After = &readmodel.Position{At: last.CreatedAt, ID: last.ID}
+	}
+	return finish(page, found[:min(len(found), limit+1)], func(t *timeline.Snapshot) readmodel.Position {
+		return readmodel.Position{At: t.CreatedAt, ID: t.ID}
+	}), nil
+}
+
+// taskCandidates returns the next tasks in the order of the list that may belong
+// to it, one more than the page holds at most, and whether there are more.
+func (s *Store) taskCandidates(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, page readmodel.Page) (ids []string, more bool, err error) {
 	q := taskConditions(scope, f)
-	ids, err := s.walkTasks(ctx, scope, q, page)
+	ids, err = s.walkTasks(ctx, scope, q, page)
 	if err == nil && ids == nil {
 		ids, err = s.scanTasks(ctx, scope, f, q, page)
 	}
-	if err != nil {
-		return none, fmt.Errorf("list tasks: %w", err)
-	}
-	byTask, err := s.eventsOf(ctx, namespaceOf(scope), ids)
-	if err != nil {
-		return none, fmt.Errorf("list tasks: %w", err)
-	}
-	found := make([]timeline.Snapshot, 0, len(ids))
-	for _, id := range ids {
-		if snap, ok := timeline.Fold(byTask[id]); ok {
-			found = append(found, snap)
-		}
-	}
-	return finish(page, found, func(t *timeline.Snapshot) readmodel.Position {
-		return readmodel.Position{At: t.CreatedAt, ID: t.ID}
-	}), nil
+	return ids, len(ids) > limitOf(page), err
 }
 
 // A walk along a list looks at firstStep tasks, and then at as many as it should
@@ -236,10 +257,17 @@ func taskConditions(scope readmodel.Scope, f readmodel.TaskFilter) *filter {
 	if f.MinAttempts > 0 {
 		q.add("attempt >= {min_attempts:UInt32}", "min_attempts", f.MinAttempts)
 	}
+	if f.ErrorText != "" {
+		q.add("(positionCaseInsensitiveUTF8(error_message, {error_text:String}) > 0 AND "+state+" != 'completed')", "error_text", f.ErrorText)
+	}
+	if f.MaxDuration > 0 {
+		q.add("(duration <= {max_duration:UInt64} AND "+state+" IN ('completed', 'failed', 'cancelled'))", "max_duration", uint64(f.MaxDuration))
+	}
 	if f.MinDuration > 0 {
 		q.add("(duration >= {min_duration:UInt64} AND "+state+" IN ('completed', 'failed', 'cancelled'))", "min_duration", uint64(f.MinDuration))
 	}
-	q.within("updated_at", f.Updated)
+	q.within("updated_at", "updated", f.Updated)
+	q.within("created_at", "created", f.Created)
 	return q
 }
 

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -175,10 +174,7 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 	var rows []timeline.Snapshot
 	for _, events := range s.byTask(scope) {
 		t, _ := timeline.Fold(events)
-		if among(f.States, t.State) && among(f.Types, t.Type) && among(f.Queues, t.Queue) && among(f.Agents, t.Agent) &&
-			among(f.Providers, t.Provider) && among(f.Runners, t.Runner) && (f.UserID == "" || f.UserID == t.UserID) &&
-			(f.TraceID.IsZero() || f.TraceID == t.TraceID) && (!f.Active || !t.State.Terminal()) && t.Attempt >= f.MinAttempts &&
-			t.Duration.Duration() >= f.MinDuration && within(f.Updated, t.UpdatedAt) && (f.Text == "" || has(f.Text, t.ID, t.Type, message(t.Error))) {
+		if f.Matches(&t, events) {
 			rows = append(rows, t)
 		}
 	}
@@ -216,16 +212,7 @@ func (s *Store) DeadLetters(ctx context.Context, scope readmodel.Scope, f readmo
 	if err := s.read(ctx); err != nil {
 		return readmodel.List[timeline.DeadLetter]{}, err
 	}
-	rows := slices.DeleteFunc(s.letters(scope), func(d timeline.DeadLetter) bool {
-		fp := ""
-		if d.Error != nil {
-			fp = d.Error.Fingerprint
-		}
-		return !among(f.Statuses, d.Status) || !among(f.Severities, d.AlertSeverity) || !among(f.Reasons, d.Reason) ||
-			!among(f.Types, d.Type) || !among(f.Queues, d.Queue) || !among(f.Agents, d.Agent) || !among(f.Providers, d.Provider) ||
-			!among(f.Fingerprints, fp) || (f.UserID != "" && f.UserID != d.UserID) || (f.TaskID != "" && f.TaskID != d.Task.ID) ||
-			!within(f.Created, d.CreatedAt) || (f.Text != "" && !has(f.Text, message(d.Error)))
-	})
+	rows := slices.DeleteFunc(s.letters(scope), func(d timeline.DeadLetter) bool { return !f.Matches(&d) })
 	return paged(rows, page, func(d timeline.DeadLetter) readmodel.Position {
 		return readmodel.Position{At: d.CreatedAt, ID: d.ID.String()}
 	}), nil
@@ -263,7 +250,7 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, r readmodel.R
 	groups := map[string]*readmodel.ErrorGroup{}
 	for _, events := range s.byTask(scope) {
 		for _, e := range events {
-			if e.Error == nil || e.Type != timeline.AttemptFailed || !within(r, e.OccurredAt) {
+			if e.Error == nil || e.Type != timeline.AttemptFailed || !r.Contains(e.OccurredAt) {
 				continue
 			}
 			g := groups[e.Error.Fingerprint]
@@ -328,21 +315,4 @@ func paged[T any](rows []T, page readmodel.Page, at func(T) readmodel.Position) 
 		out.Next = &p
 	}
 	return out
-}
-
-func among[T comparable](want []T, v T) bool { return len(want) == 0 || slices.Contains(want, v) }
-
-func within(r readmodel.Range, at time.Time) bool {
-	return (r.From.IsZero() || !at.Before(r.From)) && (r.To.IsZero() || at.Before(r.To))
-}
-
-func has(text string, in ...string) bool {
-	return slices.ContainsFunc(in, func(s string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(text)) })
-}
-
-func message(e *timeline.Error) string {
-	if e == nil {
-		return ""
-	}
-	return e.Message
 }

@@ -2,8 +2,8 @@
 // get: filters, pages, health. The store answers in these words and the query
 // service asks in them, so that neither has to know the other.
 //
-// It holds shapes alone: no SQL, no HTTP, no defaults of a route. The folds
-// behind the answers are those of package timeline.
+// It holds shapes, and what a filter means, alone: no SQL, no HTTP, no defaults of
+// a route. The folds behind the answers are those of package timeline.
 package readmodel
 
 import (
@@ -67,15 +67,26 @@ type TaskFilter struct {
 	Providers []string
 	Runners   []string
 	UserID    string
-	TraceID   timeline.TraceID
+	// TraceID is one of the task's traces: a run has a trace of its own.
+	TraceID timeline.TraceID
 	// Active selects pending, in progress, retrying and lost tasks.
 	Active bool
-	// Text is looked for in the id, the type and the error's message, in any case.
-	Text string
-	// MinAttempts and MinDuration select tasks that took at least that.
+	// Severities, Reasons and Fingerprints are how loudly the failure calls, why
+	// the task failed, and the fingerprint of its latest error.
+	Severities   []timeline.AlertSeverity
+	Reasons      []timeline.FailureReason
+	Fingerprints []string
+	// Text is looked for in the id, the type and the error's message, ErrorText in
+	// the error's message alone; both in any case.
+	Text      string
+	ErrorText string
+	// MinAttempts is of the highest run. MinDuration and MaxDuration, both included,
+	// bound how long an ended run took; zero bounds nothing.
 	MinAttempts int
 	MinDuration time.Duration
-	// Updated bounds when the task's latest event occurred.
+	MaxDuration time.Duration
+	// Created bounds when the task's first event occurred, Updated its latest.
+	Created Range
 	Updated Range
 }
 
@@ -91,9 +102,16 @@ type DeadLetterFilter struct {
 	Fingerprints []string
 	UserID       string
 	TaskID       string
+	// TraceID is a trace of the run or of one of its attempts.
+	TraceID timeline.TraceID
 	// Text is looked for in the error's message, in any case.
-	Text    string
-	Created Range
+	Text string
+	// MinAttempts is how many attempts the run made at least. MinDuration and
+	// MaxDuration, both included, bound its longest attempt; zero bounds nothing.
+	MinAttempts int
+	MinDuration time.Duration
+	MaxDuration time.Duration
+	Created     Range
 }
 
 // QueueDepth is how much waits in one queue.
@@ -168,4 +186,22 @@ type ErrorGroup struct {
 	Queues      []string       `json:"queues"`
 	Sample      timeline.Error `json:"sample"`
 	SampleTask  string         `json:"sample_task_id"`
+	// Counts are the failed attempts in as many equal parts of the time asked for,
+	// oldest first; the first part begins at CountsFrom and each lasts CountsStep.
+	Counts     []int64         `json:"counts,omitempty"`
+	CountsFrom time.Time       `json:"counts_from,omitzero"`
+	CountsStep timeline.Millis `json:"counts_step_ms,omitempty"`
+	// ByType are the same failures by type and queue, the most first.
+	ByType []ErrorCount `json:"by_type,omitempty"`
+}
+
+// ErrorBuckets is how many parts the counts of an error group have.
+const ErrorBuckets = 24
+
+// ErrorCount is an error group's share in one type and queue.
+type ErrorCount struct {
+	Type        string `json:"type"`
+	Queue       string `json:"queue"`
+	Count       int64  `json:"count"`
+	DeadLetters int64  `json:"dead_letters"`
 }
