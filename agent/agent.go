@@ -43,7 +43,8 @@ type Agent struct {
 	mu      sync.Mutex
 	queues  map[string]RetryHandler
 	cancels map[string]CancelHandler
-	changed chan struct{} // closed and replaced when queues change
+	kept    map[string]bool // queues whose runner keeps the original inputs
+	changed chan struct{}   // closed and replaced when queues change
 	started bool
 	closed  bool
 	cancel  context.CancelCauseFunc
@@ -66,7 +67,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	cfg = cfg.withDefaults()
 	a := &Agent{
-		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, cancels: map[string]CancelHandler{}, changed: make(chan struct{}),
+		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, cancels: map[string]CancelHandler{}, kept: map[string]bool{}, changed: make(chan struct{}),
 		providers: retry.NewProviders(cfg.Budget, 0), client: &http.Client{Transport: ownTransport()},
 	}
 	var err error

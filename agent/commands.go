@@ -30,6 +30,32 @@ func (a *Agent) HandleQueue(queue string, h RetryHandler) {
 	a.changed = make(chan struct{})
 }
 
+// HandleKeptQueue is HandleQueue for a runner that keeps the original inputs: its
+// commands come as the collector sent them, seals unbroken and patches not
+// applied. See [Agent.Original] and [MergePatch].
+func (a *Agent) HandleKeptQueue(queue string, h RetryHandler) {
+	a.mu.Lock()
+	a.kept[queue] = true
+	a.mu.Unlock()
+	a.HandleQueue(queue, h)
+}
+
+// Cancel stops a run as a cancel from an operator does: its attempt's context
+// ends, and where none runs here, the next one is not made.
+func (a *Agent) Cancel(namespace, taskID string, run int, op timeline.Operator) {
+	a.live.stop(runKey{namespace, taskID, run}, &op)
+}
+
+// Original puts the original input of a retry into its command: the seal is
+// opened, and an operator's edit applied.
+func (a *Agent) Original(c *timeline.Command) error { return a.unseal(c) }
+
+func (a *Agent) keepsInput(queue string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.kept[queue]
+}
+
 func (a *Agent) serves(queue string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -161,8 +187,10 @@ func (a *Agent) startRun(ctx context.Context, c timeline.Command) error {
 	if c.Reason == "" {
 		c.Reason = timeline.RetryManual
 	}
-	if err := a.unseal(&c); err != nil {
-		return err
+	if !a.keepsInput(c.Queue) {
+		if err := a.unseal(&c); err != nil {
+			return err
+		}
 	}
 	// Fixed before the runner has the task, so that the run's events, which a worker
 	// may write at once, come after.
@@ -217,7 +245,7 @@ func (a *Agent) unseal(c *timeline.Command) error {
 		}
 	}
 	if len(c.InputPatch) > 0 {
-		patched, err := mergePatch(c.Input, c.InputPatch)
+		patched, err := MergePatch(c.Input, c.InputPatch)
 		if err != nil {
 			return fmt.Errorf("edit the input: %w", err)
 		}

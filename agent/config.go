@@ -88,6 +88,11 @@ type Config struct {
 	// task, before the timeline says that it does not look at its context. Defaults
 	// to 30 s.
 	CancelGrace time.Duration
+	// KeepEnds remembers how a run under [Agent.Step] ended until [Agent.Forget], for
+	// a runner on this machine that writes the end down after the agent has recorded
+	// it: a process that is killed between the two learns it from [Agent.Ended] and
+	// runs nothing twice.
+	KeepEnds bool
 	// NoAutoRecover leaves dead letters of an open breaker where they are when it
 	// closes.
 	NoAutoRecover bool

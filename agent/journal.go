@@ -27,6 +27,8 @@ type journal struct {
 	mu   sync.Mutex
 	path string
 	runs map[runKey]journalEntry
+	// keepEnds: see Config.KeepEnds.
+	keepEnds bool
 
 	saved spool.Position // that of the latest snapshot; only the saver looks at it
 }
@@ -46,6 +48,8 @@ type journalEntry struct {
 	Running bool `json:",omitempty"`
 	// Deaths counts the workers that died on the run.
 	Deaths int `json:",omitempty"`
+	// End is how the run ended, where ends are kept until they are forgotten.
+	End *End `json:",omitempty"`
 }
 
 const (
@@ -75,7 +79,7 @@ type savedRun struct {
 }
 
 func (j *journal) open(a *Agent) {
-	j.runs = map[runKey]journalEntry{}
+	j.runs, j.keepEnds = map[runKey]journalEntry{}, a.cfg.KeepEnds
 	if a.log == nil {
 		return
 	}
@@ -131,11 +135,14 @@ func (j *journal) replay(log *spool.Log, from spool.Position) error {
 // fold takes one event. Events that a snapshot has seen already change nothing.
 func (j *journal) fold(rec *wire.Record) {
 	key := runKey{string(rec.Namespace), string(rec.TaskID), rec.Run}
+	e, known := j.runs[key]
 	if rec.Type.Terminal() {
-		delete(j.runs, key)
+		if delete(j.runs, key); j.keepEnds {
+			e.End, e.Running = endOf(rec), false
+			j.runs[key] = e
+		}
 		return
 	}
-	e, known := j.runs[key]
 	if !known && len(j.runs) >= maxJournal {
 		return
 	}
@@ -190,7 +197,7 @@ func (j *journal) load(r *run) bool {
 func (j *journal) store(r *run, over bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if over {
+	if over && !j.keepEnds {
 		delete(j.runs, r.key())
 		return
 	}
@@ -208,7 +215,8 @@ func (j *journal) store(r *run, over bool) {
 func (j *journal) expect(key runKey, last time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(j.runs) < maxJournal {
+	// A command that comes again after the process died finds the run under way.
+	if _, known := j.runs[key]; !known && len(j.runs) < maxJournal {
 		j.runs[key] = journalEntry{Seq: 1, Last: last}
 	}
 }
@@ -247,7 +255,7 @@ func (j *journal) save(a *Agent) error {
 	kept := savedJournal{Position: a.log.End()}
 	running := map[runKey]journalEntry{}
 	for _, r := range a.live.steps() {
-		if e, over := r.snapshot(); !over {
+		if e, over := r.snapshot(); !over || j.keepEnds {
 			running[r.key()] = e
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// mergePatch applies an RFC 7386 merge patch. Numbers keep their digits.
-func mergePatch(doc, patch []byte) ([]byte, error) {
+// MergePatch applies an RFC 7386 merge patch. Numbers keep their digits.
+func MergePatch(doc, patch []byte) ([]byte, error) {
 	var target, change any
 	if len(doc) > 0 {
 		if err := decodeJSON(doc, &target); err != nil {

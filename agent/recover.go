@@ -99,7 +99,9 @@ func (rs *recoveries) remember(r *run) {
 		DeadLetterID: timeline.DeadLetterID(t.Namespace, t.ID, r.number), Reason: timeline.RetryAutoRecover, RequestedAt: r.last,
 	}}
 	// What was redacted waits sealed, like everywhere else on a disk.
-	if w.Command.Sealed = r.sealed; r.sealed == nil {
+	if w.Command.Sealed = r.sealed; r.task.KeptInput {
+		w.Command.Input = nil // its runner has the original
+	} else if r.sealed == nil {
 		w.Command.Input = r.original
 	}
 	rs.mu.Lock()

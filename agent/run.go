@@ -33,9 +33,10 @@ type run struct {
 	attempt, counted int
 	// seq and last are the sequence and time of the run's latest event: both only
 	// rise, whatever the clock does.
-	seq  uint64
-	last time.Time
-	over bool // the run's end is on record
+	seq   uint64
+	last  time.Time
+	over  bool // the run's end is on record
+	ended *End // how, where it is
 	// watch says so when a cancelled handler does not stop.
 	watch *time.Timer
 
@@ -138,7 +139,7 @@ const maxOriginal = 1 << 20
 // seal makes the original ready to travel with a dead letter where what is
 // recorded is not it, or says why it cannot.
 func (r *run) seal() {
-	if !r.redacted || r.sealed != nil {
+	if !r.redacted || r.sealed != nil || r.task.KeptInput {
 		return
 	}
 	switch {
@@ -201,6 +202,9 @@ func (r *run) emitLocked(e *timeline.Event) {
 	r.last = now
 	r.seq++
 	r.over = r.over || e.Type.Terminal()
+	if r.step && r.a.cfg.KeepEnds && e.Type.Terminal() {
+		r.ended = &End{Type: e.Type, Reason: e.Reason, Attempts: e.Attempts, Output: e.Output, Error: e.Error}
+	}
 	e.OccurredAt, e.Seq = now, r.seq
 	r.describe(e)
 	r.a.record(e)
@@ -245,7 +249,7 @@ func (r *run) snapshot() (journalEntry, bool) {
 func (r *run) entry() journalEntry {
 	return journalEntry{
 		Attempt: r.attempt, Counted: r.counted, Seq: r.seq, Last: r.last, Began: r.began, Started: r.started, Deaths: r.deaths,
-		Running: r.running.Load() > 0,
+		Running: r.running.Load() > 0, End: r.ended,
 	}
 }
 
@@ -297,7 +301,7 @@ func (r *run) fail(reason timeline.FailureReason, cause error) *TaskError {
 }
 
 func (r *run) autoRecovers(reason timeline.FailureReason) bool {
-	return reason == timeline.FailCircuitOpen && r.task.Requeueable && !r.a.cfg.NoAutoRecover && r.replayFault == "" &&
+	return reason == timeline.FailCircuitOpen && r.task.Requeueable && !r.task.NoAutoRecover && !r.a.cfg.NoAutoRecover && r.replayFault == "" &&
 		r.a.recover.takes(r)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/tasktrail/tasktrail/agent/failure"
@@ -27,6 +28,15 @@ type Task struct {
 	// Requeueable says that this agent can start a further run of the task through
 	// its runner. It follows from [Agent.HandleQueue] where it is false.
 	Requeueable bool
+	// NoAutoRecover leaves the task's dead letters where they are when its provider's
+	// breaker closes: for a caller that keeps the decision to run it again.
+	NoAutoRecover bool
+	// KeptInput says that the runner keeps the original input for further runs: it
+	// then needs no seal where what is recorded was redacted or cut.
+	KeptInput bool
+	// Edits counts how often an operator edited the input. It is part of the
+	// idempotency key, since an edited task is to have an effect of its own.
+	Edits int
 }
 
 // Result is what an executor returns beside its error.
@@ -92,8 +102,9 @@ type Attempt struct {
 	Number    int
 	// MaxAttempts is how many attempts the run may take.
 	MaxAttempts int
-	// IdempotencyKey is the same for every run and attempt of the task: give it to
-	// the provider, so that a repeated attempt has its effect once.
+	// IdempotencyKey is the same for every run and attempt of the task until its
+	// input is edited: give it to the provider, so that a repeated attempt has its
+	// effect once.
 	IdempotencyKey string
 }
 
@@ -106,9 +117,13 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 		return Attempt{}, false
 	}
 	r := c.r
+	key := r.task.Namespace + "/" + r.task.ID
+	if r.task.Edits > 0 {
+		key += "/e" + strconv.Itoa(r.task.Edits)
+	}
 	return Attempt{
 		Namespace: r.task.Namespace, TaskID: r.task.ID, Run: r.number, Number: c.number, MaxAttempts: r.policy.MaxAttempts,
-		IdempotencyKey: r.task.Namespace + "/" + r.task.ID,
+		IdempotencyKey: key,
 	}, true
 }
 
