@@ -25,7 +25,7 @@ func (a collectorAuth) Authenticate(ctx context.Context, token string) (collecto
 	if p.Namespace == auth.AnyNamespace {
 		c.Namespace, c.AnyNamespace = timeline.DefaultNamespace, true
 	}
-	for _, s := range [...]auth.Scope{auth.ScopeIngest, auth.ScopeAgent} {
+	for _, s := range [...]auth.Scope{auth.ScopeIngest, auth.ScopeAgent, auth.ScopeOperate} {
 		if p.Has(s) {
 			c.Scopes = append(c.Scopes, string(s))
 		}

@@ -37,7 +37,7 @@ type Settings struct {
 
 	// CollectorURL is where query, apart from the collector, sends operators' events.
 	CollectorURL string `yaml:"collector_url" usage:"OTLP/HTTP address of a collector, for query run apart from it"`
-	Token        string `yaml:"token" usage:"token that query and demo show to the collector"`
+	Token        string `yaml:"token" usage:"token that query and demo show to the collector; query needs one with the scope operate or admin"`
 
 	LogMaxBytes int64         `yaml:"log_max_bytes" usage:"bytes of accepted events the collector keeps on disk before it pushes back"`
 	Retention   time.Duration `yaml:"retention" usage:"how long ClickHouse keeps events"`

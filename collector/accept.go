@@ -18,6 +18,8 @@ type entry struct {
 	reserved bool
 	// whole refuses everything where one record is refused.
 	whole bool
+	// operator may send operators' events.
+	operator bool
 }
 
 // Accept checks a protobuf ExportLogsServiceRequest, appends what is good of it
@@ -29,11 +31,10 @@ type entry struct {
 // returned and the request may have been kept: a sender that repeats it does no
 // harm, because events are known by their ids.
 //
-// What a source sends twice is written twice to the log: readers and sinks tell
-// events by their ids. A filter by source and sequence would go in here, before
-// the append.
+// What a source sends again is counted as accepted, and written again only where
+// the first copy is no longer remembered (see door.go).
 func (c *Collector) Accept(ctx context.Context, env wire.Envelope, request []byte) (wire.Report, error) {
-	return c.accept(ctx, env, request, entry{transport: transportLocal})
+	return c.accept(ctx, env, request, entry{transport: transportLocal, operator: true})
 }
 
 func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byte, how entry) (wire.Report, error) {
@@ -48,7 +49,9 @@ func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byt
 	if env.IngestedAt.IsZero() {
 		env.IngestedAt = now
 	}
-	report, err := wire.Check(request, wire.Limits{MaxRecordBytes: c.cfg.MaxRecordBytes, Now: now})
+	v := c.door.visit(&env, how.operator)
+	defer c.door.leave(v)
+	report, err := wire.Check(request, wire.Limits{MaxRecordBytes: c.cfg.MaxRecordBytes, Now: now, Inspect: v.inspect})
 	if err != nil {
 		return report, fmt.Errorf("read request: %w", err)
 	}
@@ -57,10 +60,9 @@ func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byt
 		return report, &timeline.FieldError{Field: r.Field, Want: r.Want}
 	}
 	if report.Accepted > 0 {
-		if err := c.append(ctx, log, env, &report, how); err != nil {
+		if err := c.keep(ctx, log, env, &report, v, how); err != nil {
 			return report, err
 		}
-		c.metrics.accepted.WithLabelValues(how.transport).Add(float64(report.Accepted))
 	}
 	if report.Rejected > 0 {
 		c.watch.emit(refusedTombstones(log.ID(), env, request, report.Clean)...)
@@ -70,22 +72,24 @@ func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byt
 	return report, nil
 }
 
-// append writes the clean request as one frame. The accepted records are counted
-// before the log has them, so that no sink is ever ahead of the count.
-func (c *Collector) append(ctx context.Context, log *spool.Log, env wire.Envelope, report *wire.Report, how entry) error {
-	n := uint64(report.Accepted)
-	c.accepted.Add(n)
-	c.frames.Add(1)
-	end, err := log.AppendFunc(how.reserved, func(dst []byte, _ uint64) []byte {
-		return wire.AppendFrame(dst, env, report.Clean)
-	})
-	if err != nil {
-		c.accepted.Add(-n)
-		c.frames.Add(^uint64(0))
-		if errors.Is(err, spool.ErrFrameTooLarge) {
-			return &TooLargeError{Field: "request", Limit: int64(c.cfg.MaxRequestBytes)}
+// keep has every accepted record on the disk: those that came before by the fsync
+// of their first copy, the others by one of their own.
+func (c *Collector) keep(ctx context.Context, log *spool.Log, env wire.Envelope, report *wire.Report, v *visit, how entry) error {
+	fresh, n := report.Clean, uint64(report.Accepted)
+	repeats := c.door.repeats(v)
+	if len(repeats) > 0 {
+		n -= uint64(len(repeats))
+		fresh = wire.Without(report.Clean, repeats)
+	}
+	// A first copy that is remembered stands in the log, but perhaps not yet on the
+	// disk: everything up to the end covers it.
+	end := log.End()
+	if n > 0 {
+		var err error
+		if end, err = c.append(log, env, fresh, n, how); err != nil {
+			return err
 		}
-		return c.unavailable(fmt.Errorf("append to log: %w", err))
+		c.door.remember(v)
 	}
 	if err := log.Sync(ctx, end); err != nil {
 		if ctx.Err() != nil {
@@ -93,7 +97,32 @@ func (c *Collector) append(ctx context.Context, log *spool.Log, env wire.Envelop
 		}
 		return c.unavailable(fmt.Errorf("sync log: %w", err))
 	}
+	c.metrics.accepted.WithLabelValues(how.transport).Add(float64(n))
+	if len(repeats) > 0 {
+		c.repeated.Add(uint64(len(repeats)))
+		c.metrics.repeated.WithLabelValues(how.transport).Add(float64(len(repeats)))
+	}
 	return nil
+}
+
+// append writes a request of n records as one frame and returns where it ends.
+// The records are counted before the log has them, so that no sink is ever ahead
+// of the count.
+func (c *Collector) append(log *spool.Log, env wire.Envelope, request []byte, n uint64, how entry) (spool.Position, error) {
+	c.accepted.Add(n)
+	c.frames.Add(1)
+	end, err := log.AppendFunc(how.reserved, func(dst []byte, _ uint64) []byte {
+		return wire.AppendFrame(dst, env, request)
+	})
+	if err == nil {
+		return end, nil
+	}
+	c.accepted.Add(-n)
+	c.frames.Add(^uint64(0))
+	if errors.Is(err, spool.ErrFrameTooLarge) {
+		return 0, &TooLargeError{Field: "request", Limit: int64(c.cfg.MaxRequestBytes)}
+	}
+	return 0, c.unavailable(fmt.Errorf("append to log: %w", err))
 }
 
 func (c *Collector) unavailable(cause error) *OverloadError {
@@ -128,7 +157,7 @@ func (c *Collector) writeEvents(ctx context.Context, namespace string, events []
 		request := wire.AppendExportRequest(nil, wire.Resource{ServiceName: serviceName}, records)
 		buf, ends = buf[:0], ends[:0]
 		_, err := c.accept(ctx, wire.Envelope{Namespace: namespace, AnyNamespace: true}, request,
-			entry{transport: transportLocal, reserved: reserved, whole: true})
+			entry{transport: transportLocal, reserved: reserved, whole: true, operator: true})
 		return err
 	}
 	for i := range events {

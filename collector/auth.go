@@ -9,10 +9,13 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-// The scopes that count here. ScopeAgent includes ScopeIngest.
+// The scopes that count here. ScopeAgent and ScopeOperate include ScopeIngest.
 const (
-	// ScopeIngest may send OTLP.
+	// ScopeIngest may send OTLP, but for operators' events.
 	ScopeIngest = "ingest"
+	// ScopeOperate may send operators' events too: what starts or stops a task, or
+	// changes a setting.
+	ScopeOperate = "operate"
 	// ScopeAgent may also wait for commands and send live data.
 	ScopeAgent = "agent"
 )
@@ -74,5 +77,6 @@ func (c *Collector) authenticate(ctx context.Context, authorization, scope strin
 }
 
 func (p *Principal) may(scope string) bool {
-	return slices.Contains(p.Scopes, scope) || scope == ScopeIngest && slices.Contains(p.Scopes, ScopeAgent)
+	return slices.Contains(p.Scopes, scope) ||
+		scope == ScopeIngest && (slices.Contains(p.Scopes, ScopeAgent) || slices.Contains(p.Scopes, ScopeOperate))
 }

@@ -30,6 +30,7 @@ type Collector struct {
 	buffers buffers
 	agents  *agents
 	watch   *watch
+	door    *door
 	ids     timeline.IDGenerator
 
 	log       atomic.Pointer[spool.Log]
@@ -38,6 +39,7 @@ type Collector struct {
 	accepted  atomic.Uint64 // records in the log, ever
 	frames    atomic.Uint64
 	refused   atomic.Uint64
+	repeated  atomic.Uint64
 
 	grpc       *grpc.Server
 	http       *http.Server
@@ -87,7 +89,7 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 		forwarder: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}},
 		said:      map[string]time.Time{},
 	}
-	c.watch = newWatch(c)
+	c.watch, c.door = newWatch(c), newDoor()
 	return c, nil
 }
 
@@ -139,6 +141,9 @@ func (c *Collector) openLog() error {
 		return errors.Join(err, log.Close())
 	}
 	c.log.Store(log)
+	if err := c.door.relearn(log); err != nil {
+		return err
+	}
 	c.watch = newWatch(c)
 	if err := c.watch.open(log, filepath.Join(c.cfg.Dir, "state", watchName+".json"), c.deps.Now()); err != nil {
 		return err

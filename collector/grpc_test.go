@@ -54,7 +54,8 @@ func TestGRPC(t *testing.T) {
 	c := start(t, cfg, Deps{Sinks: []SinkSpec{{Sink: sink}}})
 	client := collogspb.NewLogsServiceClient(dial(t, c))
 	req := unmarshalLogs(t, request(event("t", 1, 1, 1, timeline.AttemptStarted)))
-	for _, name := range []string{"", "gzip", "zstd"} {
+	for i, name := range []string{"", "gzip", "zstd"} {
+		req := unmarshalLogs(t, request(event("t", 1, 1, uint64(i+1), timeline.AttemptStarted)))
 		var opts []grpc.CallOption
 		if name != "" {
 			opts = append(opts, grpc.UseCompressor(name))

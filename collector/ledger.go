@@ -21,6 +21,9 @@ type Ledger struct {
 	// Refused counts records turned away in requests that were otherwise read;
 	// after a kill the last second of it may be missing.
 	Refused uint64 `json:"refused_records"`
+	// Repeated counts records that were acknowledged because they stand in the log
+	// already, since the start; they are not among the accepted.
+	Repeated uint64 `json:"repeated_records"`
 	// Damaged counts frames that the disk has spoiled, since the start.
 	Damaged uint64       `json:"damaged_frames"`
 	Sinks   []SinkLedger `json:"sinks"`
@@ -131,7 +134,7 @@ func (c *Collector) Ledger() Ledger {
 		n := f.tally.get()
 		sinks = append(sinks, SinkLedger{Name: f.name, Written: n.Written, SetAside: n.SetAside, Skipped: n.Skipped})
 	}
-	l := Ledger{LogID: log.ID(), Accepted: c.accepted.Load(), Frames: c.frames.Load(), Refused: c.refused.Load(), Damaged: log.Stats().DamagedFrames, Sinks: sinks}
+	l := Ledger{LogID: log.ID(), Accepted: c.accepted.Load(), Frames: c.frames.Load(), Refused: c.refused.Load(), Repeated: c.repeated.Load(), Damaged: log.Stats().DamagedFrames, Sinks: sinks}
 	for i := range sinks {
 		s := &sinks[i]
 		if done := s.Written + s.SetAside + s.Skipped; done < l.Accepted {

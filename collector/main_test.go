@@ -43,6 +43,7 @@ var testTokens = tokens{
 	"ingest-a": {Namespace: "a", Scopes: []string{ScopeIngest}},
 	"agent-a":  {Namespace: "a", Scopes: []string{ScopeAgent}},
 	"agent-q":  {Namespace: "a", Scopes: []string{ScopeAgent}, Queues: []string{"q1"}},
+	"operator": {Namespace: "a", Scopes: []string{ScopeOperate}},
 	"reader":   {Namespace: "a", Scopes: []string{"read"}},
 	"any":      {Namespace: "default", AnyNamespace: true, Scopes: []string{ScopeAgent}},
 }

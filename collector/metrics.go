@@ -11,6 +11,8 @@ import (
 const (
 	metricAccepted     = "tasktrail_receiver_accepted_log_records_total"
 	metricRefused      = "tasktrail_receiver_refused_log_records_total"
+	metricRepeated     = "tasktrail_receiver_repeated_log_records_total"
+	metricForgotten    = "tasktrail_receiver_forgotten_sources_total"
 	metricRequests     = "tasktrail_receiver_requests_total"
 	metricForwarded    = "tasktrail_receiver_other_signal_requests_total"
 	metricInFlight     = "tasktrail_receiver_in_flight_bytes"
@@ -54,6 +56,7 @@ const (
 type metrics struct {
 	accepted   *prometheus.CounterVec
 	refused    *prometheus.CounterVec
+	repeated   *prometheus.CounterVec
 	requests   *prometheus.CounterVec
 	other      *prometheus.CounterVec
 	commands   prometheus.Counter
@@ -71,6 +74,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		accepted:   counter(metricAccepted, "Log records accepted: on disk and acknowledged.", labelTransport),
 		refused:    counter(metricRefused, "Log records refused in a request that was otherwise taken.", labelTransport, labelReason),
+		repeated:   counter(metricRepeated, "Log records acknowledged and not written again, because they stand in the log.", labelTransport),
 		requests:   counter(metricRequests, "Requests by the code of their answer.", labelTransport, labelCode),
 		other:      counter(metricForwarded, "Requests of signals that are forwarded or dropped.", labelSignal),
 		commands:   prometheus.NewCounter(prometheus.CounterOpts{Name: metricCommands, Help: "Commands handed to agents."}),
@@ -94,11 +98,13 @@ func (c *Collector) register() error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 	}
 	all := []prometheus.Collector{
-		m.accepted, m.refused, m.requests, m.other, m.commands, m.sent, m.sendFailed, m.setAside, m.skipped, m.untracked,
+		m.accepted, m.refused, m.repeated, m.requests, m.other, m.commands, m.sent, m.sendFailed, m.setAside, m.skipped, m.untracked,
 		gauge(metricInFlight, "Memory of requests being read and written.", func() float64 { return float64(c.budget.used.Load()) }),
 		gauge(metricAgents, "Agents waiting for commands.", func() float64 { return float64(c.agents.count()) }),
 		gauge(metricTracked, "Running tasks watched for being lost.", func() float64 { return float64(c.watch.size()) }),
 		gauge(metricWatchPending, "Events that follow from others and are not yet in the log.", func() float64 { return float64(c.watch.waiting()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: metricForgotten, Help: "Sources whose last numbers were forgotten to make room for others'."},
+			func() float64 { return float64(c.door.forgotten()) }),
 		sinkCollector{c},
 	}
 	var errs []error

@@ -286,9 +286,9 @@ func TestPartialSuccessNamesTheField(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(grpcResp.GetPartialSuccess().GetRejectedLogRecords(), grpcResp.GetPartialSuccess().GetErrorMessage())
-	eventually(t, "a balance", func() bool { // each refused one leaves a tombstone
+	eventually(t, "a balance", func() bool { // each refused one leaves a tombstone; the good ones came again
 		l := c.Ledger()
-		return l.Accepted == 9 && l.Refused == 3 && l.Sinks[0].Written == 9
+		return l.Accepted == 5 && l.Refused == 3 && l.Sinks[0].Written == 5
 	})
 }
 

@@ -149,6 +149,19 @@ func (l *Log) Dir() string { return l.opts.Dir }
 // Start returns the position of the oldest frame kept.
 func (l *Log) Start() Position { return (*l.segs.Load())[0].base }
 
+// Tail returns the start of a segment with at least n bytes behind it, where so
+// much is kept, and else the start of the log.
+func (l *Log) Tail(n uint64) Position {
+	segs := *l.segs.Load()
+	end := uint64(l.End())
+	for i := len(segs) - 1; i > 0; i-- {
+		if end-uint64(segs[i].base) >= n {
+			return segs[i].base
+		}
+	}
+	return segs[0].base
+}
+
 // End returns the position after the last frame appended.
 func (l *Log) End() Position { return Position(l.end.Load()) }
 

@@ -24,6 +24,11 @@ type Limits struct {
 	// Now is the receiver's clock, against which times in the future are refused.
 	// Defaults to the time of the call.
 	Now time.Time
+	// Inspect, where set, is asked about each record that breaks no limit, but for
+	// telemetry of Tasktrail's own agent: an error refuses the record. accepted is
+	// how many records before it are kept, its place among them if it is. The
+	// record holds until Inspect returns, and its namespace is what it says itself.
+	Inspect func(accepted int, rec *Record) *timeline.FieldError
 }
 
 func (l Limits) withDefaults() Limits {
@@ -124,6 +129,9 @@ func Check(request []byte, lim Limits) (Report, error) {
 			break
 		}
 		err := rec.check(record, &lim, latest, w.own)
+		if err == nil && lim.Inspect != nil && !(rec.Foreign && w.own) {
+			err = lim.Inspect(report.Accepted, rec)
+		}
 		if err == nil {
 			report.Accepted++
 			report.Excess += rec.Excess
@@ -145,10 +153,16 @@ func Check(request []byte, lim Limits) (Report, error) {
 		return Report{}, fmt.Errorf("export request for logs: %w", ErrMalformed)
 	}
 	if len(refused) > 0 {
-		next := 0
-		report.Clean = without(make([]byte, 0, len(request)), request, levelRequest, refused, &next)
+		report.Clean = Without(request, refused)
 	}
 	return report, nil
+}
+
+// Without gives a request that passed [Check] without the records at these
+// places, which rise from 0.
+func Without(request []byte, places []int) []byte {
+	next := 0
+	return without(make([]byte, 0, len(request)), request, levelRequest, places, &next)
 }
 
 // check decodes one record and judges it.
