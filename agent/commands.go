@@ -3,6 +3,8 @@ package agent
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -223,6 +225,11 @@ func (a *Agent) startRun(ctx context.Context, c timeline.Command) error {
 	return nil
 }
 
+func hashOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
 // unseal puts the original input, as the operator edited it, into the command.
 func (a *Agent) unseal(c *timeline.Command) error {
 	if len(c.Sealed) > 0 {
@@ -248,6 +255,11 @@ func (a *Agent) unseal(c *timeline.Command) error {
 		patched, err := MergePatch(c.Input, c.InputPatch)
 		if err != nil {
 			return fmt.Errorf("edit the input: %w", err)
+		}
+		if c.Operator != nil { // what was before and after may be known here alone
+			op := *c.Operator
+			op.InputBefore, op.InputAfter = hashOf(c.Input), hashOf(patched)
+			c.Operator = &op
 		}
 		c.Input = patched
 	}

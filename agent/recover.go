@@ -97,6 +97,7 @@ func (rs *recoveries) remember(r *run) {
 	w := recovery{Command: timeline.Command{
 		ID: timeline.CommandID(t.Namespace, t.ID, next), Kind: timeline.CommandRetry, Task: t, Run: next, SourceID: r.a.source,
 		DeadLetterID: timeline.DeadLetterID(t.Namespace, t.ID, r.number), Reason: timeline.RetryAutoRecover, RequestedAt: r.last,
+		InputEdits: r.task.Edits,
 	}}
 	// What was redacted waits sealed, like everywhere else on a disk.
 	if w.Command.Sealed = r.sealed; r.task.KeptInput {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/tasktrail/tasktrail/agent/failure"
@@ -117,13 +116,9 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 		return Attempt{}, false
 	}
 	r := c.r
-	key := r.task.Namespace + "/" + r.task.ID
-	if r.task.Edits > 0 {
-		key += "/e" + strconv.Itoa(r.task.Edits)
-	}
 	return Attempt{
 		Namespace: r.task.Namespace, TaskID: r.task.ID, Run: r.number, Number: c.number, MaxAttempts: r.policy.MaxAttempts,
-		IdempotencyKey: key,
+		IdempotencyKey: timeline.IdempotencyKey(r.task.Namespace, r.task.ID, r.task.Edits),
 	}, true
 }
 

@@ -64,9 +64,10 @@ func retryCommand(e *timeline.Event) timeline.Command {
 	}
 	if e.DeadLetter != nil {
 		c.DeadLetterID, c.Sealed = e.DeadLetter.ID, e.DeadLetter.Sealed
+		c.SourceID, c.RequeueURL = e.DeadLetter.SourceID, !e.DeadLetter.Requeueable
 	}
 	if e.Operator != nil {
-		c.InputPatch = e.Operator.InputPatch
+		c.InputPatch, c.InputEdits = e.Operator.InputPatch, e.Operator.InputEdits
 	}
 	return c
 }

@@ -1,12 +1,11 @@
 package query
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 
+	"github.com/tasktrail/tasktrail/internal/mergepatch"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -20,7 +19,7 @@ func patchHashes(input timeline.Payload, patch json.RawMessage, sealed bool) (be
 	if len(input) > 0 && !json.Valid(input) {
 		return "", "", fail(codePatchNotApplicable, "the input is not JSON")
 	}
-	result, err := mergePatch(input, patch)
+	result, err := mergepatch.Apply(input, patch)
 	if err != nil {
 		return "", "", fail(codePatchNotApplicable, "%v", err)
 	}
@@ -33,47 +32,4 @@ func patchHashes(input timeline.Payload, patch json.RawMessage, sealed bool) (be
 func hashHex(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
-}
-
-// mergePatch applies an RFC 7386 merge patch. Numbers keep their digits.
-func mergePatch(target, patch []byte) ([]byte, error) {
-	var t, p any
-	if len(target) > 0 {
-		if err := decodeJSON(target, &t); err != nil {
-			return nil, fmt.Errorf("read input: %w", err)
-		}
-	}
-	if err := decodeJSON(patch, &p); err != nil {
-		return nil, fmt.Errorf("read patch: %w", err)
-	}
-	out, err := json.Marshal(merged(t, p))
-	if err != nil {
-		return nil, fmt.Errorf("write input: %w", err)
-	}
-	return out, nil
-}
-
-func decodeJSON(b []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	return d.Decode(into)
-}
-
-func merged(target, patch any) any {
-	p, isObject := patch.(map[string]any)
-	if !isObject {
-		return patch
-	}
-	t, ok := target.(map[string]any)
-	if !ok {
-		t = map[string]any{}
-	}
-	for name, value := range p {
-		if value == nil {
-			delete(t, name)
-			continue
-		}
-		t[name] = merged(t[name], value)
-	}
-	return t
 }

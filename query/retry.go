@@ -156,6 +156,7 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 		run = max(run, events[i].Run+1)
 	}
 	op := timeline.Operator{Actor: r.principal.ID, Reason: o.reason, CommandID: timeline.CommandID(r.scope.Namespace, taskID, run), InputPatch: o.inputPatch}
+	op.InputEdits = editsBefore(events, d, o.inputPatch != nil)
 	input := d.Input
 	if len(input) == 0 {
 		input = snap.Input
@@ -168,7 +169,7 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 	task := snap.Task
 	task.Input = input
 	request := s.operatorEvent(r, task, timeline.DLQRetryRequested, run, op)
-	request.DeadLetter = &timeline.DeadLetterRef{ID: d.ID, Requeueable: d.Requeueable, AutoRecover: d.AutoRecover, Sealed: d.Sealed}
+	request.DeadLetter = &timeline.DeadLetterRef{ID: d.ID, Requeueable: d.Requeueable, AutoRecover: d.AutoRecover, Sealed: d.Sealed, SourceID: holderOf(events, d)}
 	r.audit = append(r.audit, "task_id", taskID, "run", run, "dead_letter_id", d.ID.String(), "edited", o.inputPatch != nil)
 	if err := s.claimAndWrite(r, taskID, run, append(before, request)); err != nil {
 		return accepted{}, err
@@ -177,6 +178,45 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 		TaskID: taskID, Run: run, CommandID: op.CommandID, DeadLetterID: d.ID, Status: "accepted",
 		State: timeline.StateRetrying, DeadLetterStatus: timeline.DeadLetterRetrying, location: s.taskLink(r.scope, taskID),
 	}, nil
+}
+
+// editsBefore counts how often the input was edited on the way to the run that is
+// asked for. An edit counts one more than any before it, so that no two inputs
+// share an idempotency key; a plain retry repeats what its dead letter ran with.
+func editsBefore(events []timeline.Event, d timeline.DeadLetter, edited bool) int {
+	most, own := 0, 0
+	for i := range events {
+		e := &events[i]
+		if e.Type != timeline.DLQRetryRequested || e.Operator == nil {
+			continue
+		}
+		most = max(most, e.Operator.InputEdits)
+		if e.Run == d.Run {
+			own = e.Operator.InputEdits
+		}
+	}
+	if edited {
+		return most + 1
+	}
+	return own
+}
+
+// sidecarRunner is the runner of tasks that only the sidecar which took them can
+// run again: their callback is known to it alone.
+const sidecarRunner = "http"
+
+// holderOf is the source that holds the dead letter's task, empty where any agent
+// of its queue can start its next run.
+func holderOf(events []timeline.Event, d timeline.DeadLetter) (source string) {
+	if d.Runner != sidecarRunner {
+		return ""
+	}
+	for i := range events {
+		if e := &events[i]; e.Run <= d.Run && e.SourceID != "" && e.Type != timeline.TaskCreated {
+			source = e.SourceID
+		}
+	}
+	return source
 }
 
 func replayable(d timeline.DeadLetter) error {

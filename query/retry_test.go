@@ -1,7 +1,6 @@
 package query
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -262,31 +261,5 @@ func TestMemoryIdempotencyIsBounded(t *testing.T) {
 	now = now.Add(time.Hour)
 	if a, err := m.Begin(t.Context(), "4", "other"); a != nil || err != nil || m.order.Len() != 1 {
 		t.Errorf("%v, %v, %d remembered", a, err, m.order.Len())
-	}
-}
-
-// TestMergePatch takes the examples of RFC 7386, appendix A.
-func TestMergePatch(t *testing.T) {
-	for _, c := range [][3]string{
-		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
-		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
-		{`{"a":"b"}`, `{"a":null}`, `{}`},
-		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`},
-		{`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`},
-		{`{"a":"c"}`, `{"a":["b"]}`, `{"a":["b"]}`},
-		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
-		{`{"a":[{"b":"c"}]}`, `{"a":[1]}`, `{"a":[1]}`},
-		{`["a","b"]`, `["c","d"]`, `["c","d"]`},
-		{`{"a":"b"}`, `["c"]`, `["c"]`},
-		{`{"a":"foo"}`, `null`, `null`},
-		{`{"e":null}`, `{"a":1}`, `{"a":1,"e":null}`},
-		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`},
-		{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
-		{`{"n":12345678901234567890.10}`, `{"b":1e400}`, `{"b":1e400,"n":12345678901234567890.10}`},
-	} {
-		got, err := mergePatch([]byte(c[0]), json.RawMessage(c[1]))
-		if err != nil || string(got) != c[2] {
-			t.Errorf("%s + %s = %s, %v; want %s", c[0], c[1], got, err, c[2])
-		}
 	}
 }

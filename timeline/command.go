@@ -36,6 +36,12 @@ type Command struct {
 	Sealed []byte `json:"sealed,omitempty"`
 	// InputPatch is an RFC 7386 merge patch the agent applies to the original.
 	InputPatch json.RawMessage `json:"input_patch,omitempty"`
+	// InputEdits is how often the input was edited, this command's edit included:
+	// the idempotency key follows it.
+	InputEdits int `json:"input_edits,omitempty"`
+	// RequeueURL: no agent can start the run; the URL that is registered for its
+	// queue takes it.
+	RequeueURL bool `json:"requeue_url,omitempty"`
 	// RequestedAt is when it was asked for: an agent's events of the run are
 	// never earlier.
 	RequestedAt time.Time `json:"requested_at"`

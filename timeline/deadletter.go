@@ -32,6 +32,9 @@ type DeadLetterRef struct {
 	// Sealed is the original input, encrypted for agents, where what is stored was
 	// redacted or cut.
 	Sealed []byte `json:"sealed,omitempty"`
+	// SourceID is the source that holds the task, where only that one can start
+	// its next run (dlq_retry_requested).
+	SourceID string `json:"source_id,omitempty"`
 }
 
 // DeadLetterID is the id of the dead letter of one run.

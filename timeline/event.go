@@ -245,6 +245,9 @@ type Operator struct {
 	// (dlq_retry_requested). It is a payload: readers without that right do not
 	// see it.
 	InputPatch json.RawMessage `json:"input_patch,omitempty"`
+	// InputEdits is how often the input of the run that is asked for was edited,
+	// over all retries that led to it; 0 where it is the original.
+	InputEdits int `json:"input_edits,omitempty"`
 }
 
 // Gap is a range of a source's sequence, both ends included, whose events will

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -110,6 +111,19 @@ func (g *IDGenerator) Next(now time.Time) ID {
 	g.left -= 8
 	id[8] = id[8]&0x3f | 0x80
 	return id
+}
+
+// IdempotencyKey is what the effect of a task is known by at its provider: the same
+// for every run and attempt, and another once its input was edited.
+func IdempotencyKey(namespace, taskID string, edits int) string {
+	if namespace == "" {
+		namespace = DefaultNamespace
+	}
+	key := namespace + "/" + taskID
+	if edits > 0 {
+		key += "/e" + strconv.Itoa(edits)
+	}
+	return key
 }
 
 // DeriveID returns the identifier that belongs to the given words, the same on

@@ -76,12 +76,13 @@ const (
 	AttrBreakerOpenUntil   = "breaker.open_until"
 
 	// Dead letter.
-	AttrDeadLetterID  = "dead_letter.id"
-	AttrAlertSeverity = "dead_letter.alert_severity"
-	AttrRequeueable   = "dead_letter.requeueable"
-	AttrAutoRecover   = "dead_letter.auto_recover"
-	AttrNotReplayable = "dead_letter.not_replayable"
-	AttrSealed        = "dead_letter.sealed"
+	AttrDeadLetterID     = "dead_letter.id"
+	AttrAlertSeverity    = "dead_letter.alert_severity"
+	AttrRequeueable      = "dead_letter.requeueable"
+	AttrAutoRecover      = "dead_letter.auto_recover"
+	AttrNotReplayable    = "dead_letter.not_replayable"
+	AttrSealed           = "dead_letter.sealed"
+	AttrDeadLetterSource = "dead_letter.source_id"
 
 	// Operator.
 	AttrOperatorActor     = "operator.actor"
@@ -90,6 +91,7 @@ const (
 	AttrInputBefore       = "operator.input_sha256_before"
 	AttrInputAfter        = "operator.input_sha256_after"
 	AttrInputPatch        = "operator.input_patch"
+	AttrInputEdits        = "operator.input_edits"
 
 	// Gap.
 	AttrGapFrom   = "gap.from_seq"

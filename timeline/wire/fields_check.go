@@ -71,12 +71,14 @@ func Reserved(key string) bool {
 		AttrAutoRecover,
 		AttrNotReplayable,
 		AttrSealed,
+		AttrDeadLetterSource,
 		AttrOperatorActor,
 		AttrOperatorReason,
 		AttrOperatorCommandID,
 		AttrInputBefore,
 		AttrInputAfter,
 		AttrInputPatch,
+		AttrInputEdits,
 		AttrGapFrom,
 		AttrGapTo,
 		AttrGapReason,
@@ -192,6 +194,9 @@ func (rec *Record) checkText() *timeline.FieldError {
 	if rec.Has&HasDeadLetter != 0 {
 		if !validUTF8(rec.DeadLetter.NotReplayable) {
 			return notUTF8(AttrNotReplayable)
+		}
+		if !validUTF8(rec.DeadLetter.SourceID) {
+			return notUTF8(AttrDeadLetterSource)
 		}
 	}
 	if rec.Has&HasOperator != 0 {

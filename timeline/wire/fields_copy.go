@@ -76,6 +76,7 @@ func (rec *Record) copyFields(e *timeline.Event) {
 			AutoRecover:   rec.DeadLetter.AutoRecover,
 			NotReplayable: string(rec.DeadLetter.NotReplayable),
 			Sealed:        clone(rec.DeadLetter.Sealed),
+			SourceID:      string(rec.DeadLetter.SourceID),
 		}
 	}
 	if rec.Has&HasOperator != 0 {
@@ -86,6 +87,7 @@ func (rec *Record) copyFields(e *timeline.Event) {
 			InputBefore: string(rec.Operator.InputBefore),
 			InputAfter:  string(rec.Operator.InputAfter),
 			InputPatch:  clone(rec.Operator.InputPatch),
+			InputEdits:  rec.Operator.InputEdits,
 		}
 	}
 	if rec.Has&HasGap != 0 {

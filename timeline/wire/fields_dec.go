@@ -170,6 +170,9 @@ func (rec *Record) setField(key []byte, v *value) bool {
 	case AttrSealed:
 		rec.Has |= HasDeadLetter
 		rec.DeadLetter.Sealed = rec.blob(AttrSealed, v)
+	case AttrDeadLetterSource:
+		rec.Has |= HasDeadLetter
+		rec.DeadLetter.SourceID = cut(rec.text(AttrDeadLetterSource, v), timeline.MaxNameBytes)
 	case AttrOperatorActor:
 		rec.Has |= HasOperator
 		rec.Operator.Actor = cut(rec.text(AttrOperatorActor, v), timeline.MaxNameBytes)
@@ -188,6 +191,9 @@ func (rec *Record) setField(key []byte, v *value) bool {
 	case AttrInputPatch:
 		rec.Has |= HasOperator
 		rec.Operator.InputPatch = rec.payload(AttrInputPatch, v)
+	case AttrInputEdits:
+		rec.Has |= HasOperator
+		rec.Operator.InputEdits = int(rec.int(AttrInputEdits, v))
 	case AttrGapFrom:
 		rec.Has |= HasGap
 		rec.Gap.From = rec.sequence(AttrGapFrom, v)

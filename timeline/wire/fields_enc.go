@@ -68,12 +68,14 @@ const (
 	hAutoRecover              = "\x0a\x18" + AttrAutoRecover
 	hNotReplayable            = "\x0a\x1a" + AttrNotReplayable
 	hSealed                   = "\x0a\x12" + AttrSealed
+	hDeadLetterSource         = "\x0a\x15" + AttrDeadLetterSource
 	hOperatorActor            = "\x0a\x0e" + AttrOperatorActor
 	hOperatorReason           = "\x0a\x0f" + AttrOperatorReason
 	hOperatorCommandID        = "\x0a\x13" + AttrOperatorCommandID
 	hInputBefore              = "\x0a\x1c" + AttrInputBefore
 	hInputAfter               = "\x0a\x1b" + AttrInputAfter
 	hInputPatch               = "\x0a\x14" + AttrInputPatch
+	hInputEdits               = "\x0a\x14" + AttrInputEdits
 	hGapFrom                  = "\x0a\x0c" + AttrGapFrom
 	hGapTo                    = "\x0a\x0a" + AttrGapTo
 	hGapReason                = "\x0a\x0a" + AttrGapReason
@@ -312,6 +314,9 @@ func appendDeadLetter(dst []byte, g *timeline.DeadLetterRef) []byte {
 	if len(g.Sealed) > 0 {
 		dst = appendBytes(dst, hSealed, g.Sealed)
 	}
+	if g.SourceID != "" {
+		dst = appendText(dst, hDeadLetterSource, g.SourceID)
+	}
 	return dst
 }
 
@@ -331,6 +336,9 @@ func appendOperator(dst []byte, g *timeline.Operator) []byte {
 	}
 	if len(g.InputPatch) > 0 {
 		dst = appendPayload(dst, hInputPatch, g.InputPatch)
+	}
+	if g.InputEdits != 0 {
+		dst = appendInt(dst, hInputEdits, uint64(g.InputEdits))
 	}
 	return dst
 }

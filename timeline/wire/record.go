@@ -143,6 +143,7 @@ type DeadLetterFields struct {
 	AlertSeverity            timeline.AlertSeverity
 	Requeueable, AutoRecover bool
 	NotReplayable, Sealed    []byte
+	SourceID                 []byte
 }
 
 // OperatorFields is [timeline.Operator] as views.
@@ -151,6 +152,7 @@ type OperatorFields struct {
 	CommandID               timeline.ID
 	InputBefore, InputAfter []byte
 	InputPatch              []byte
+	InputEdits              int
 }
 
 // SettingFields is [timeline.Setting] as views.

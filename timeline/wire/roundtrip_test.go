@@ -110,10 +110,10 @@ var genEvent = rapid.Custom(func(t *rapid.T) timeline.Event {
 	e.DeadLetter = maybe(t, "dead_letter", func() timeline.DeadLetterRef {
 		return timeline.DeadLetterRef{ID: genID.Draw(t, "i"), AlertSeverity: timeline.AlertSeverity(rapid.IntRange(0, 3).Draw(t, "a")),
 			Requeueable: rapid.Bool().Draw(t, "q"), AutoRecover: rapid.Bool().Draw(t, "r"), NotReplayable: text("n"),
-			Sealed: []byte(genPayload.Draw(t, "s"))}
+			Sealed: []byte(genPayload.Draw(t, "s")), SourceID: text("so")}
 	})
 	e.Operator = maybe(t, "operator", func() timeline.Operator {
-		return timeline.Operator{Actor: text("a"), Reason: text("r"), CommandID: genID.Draw(t, "c"), InputBefore: text("b"), InputAfter: text("f"), InputPatch: []byte(genPayload.Draw(t, "patch"))}
+		return timeline.Operator{Actor: text("a"), Reason: text("r"), CommandID: genID.Draw(t, "c"), InputBefore: text("b"), InputAfter: text("f"), InputPatch: []byte(genPayload.Draw(t, "patch")), InputEdits: rapid.IntRange(0, 9).Draw(t, "edits")}
 	})
 	e.Gap = maybe(t, "gap", func() timeline.Gap {
 		return timeline.Gap{From: uint64(count("f")), To: uint64(count("t")), Reason: text("r")}

@@ -48,6 +48,9 @@ func (r *Runner) requeue(ctx context.Context, c timeline.Command) error {
 		headerRun:     strconv.Itoa(c.Run),
 		headerCommand: c.ID.String(),
 	}
+	if c.InputEdits > 0 {
+		headers[headerEdits] = strconv.Itoa(c.InputEdits)
+	}
 	t := asynq.NewTaskWithHeaders(c.Type, c.Input, headers)
 	opts := []asynq.Option{
 		asynq.Queue(c.Queue), asynq.TaskID(fmt.Sprintf("%s:r%d", c.Task.ID, c.Run)), asynq.Retention(r.cfg.Retention),

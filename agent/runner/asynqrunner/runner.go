@@ -28,6 +28,7 @@ const (
 	headerRun     = "tasktrail-run"
 	headerCommand = "tasktrail-command-id"
 	headerCreated = "tasktrail-created-at"
+	headerEdits   = "tasktrail-input-edits"
 )
 
 // Describe tells what a task is about, from its type, payload and headers: its
@@ -128,6 +129,9 @@ func (r *Runner) describe(ctx context.Context, t *asynq.Task) (agent.Task, agent
 	d := agent.Delivery{Run: 1, Attempt: retried + 1}
 	if n, err := strconv.Atoi(headers[headerRun]); err == nil && n > 0 {
 		d.Run = n
+	}
+	if n, err := strconv.Atoi(headers[headerEdits]); err == nil && n > 0 {
+		task.Edits = n
 	}
 	if at, err := time.Parse(time.RFC3339Nano, headers[headerCreated]); err == nil {
 		d.CreatedAt, d.Created = at, true

@@ -131,6 +131,7 @@ var table = []group{
 		{key: "dead_letter.auto_recover", name: "AttrAutoRecover", kind: boolean, event: "AutoRecover", on: "moved_to_dlq", doc: "a closing breaker retries it"},
 		{key: "dead_letter.not_replayable", name: "AttrNotReplayable", kind: text, event: "NotReplayable", cut: "timeline.MaxMessageBytes", on: "moved_to_dlq", doc: "why the original input is not to be had"},
 		{key: "dead_letter.sealed", name: "AttrSealed", kind: blob, event: "Sealed", on: "moved_to_dlq, dlq_retry_requested", doc: "the original input, encrypted for agents"},
+		{key: "dead_letter.source_id", name: "AttrDeadLetterSource", kind: text, event: "SourceID", on: "dlq_retry_requested", doc: "the source that holds the task, where only that one can start its next run"},
 	}},
 	{title: "Operator", name: "Operator", fields: []field{
 		{key: "operator.actor", name: "AttrOperatorActor", kind: text, event: "Actor", always: true, on: "dlq_retry_requested, dlq_discarded, cancel_requested, task_retried, task_cancelled", doc: "who asked for it"},
@@ -139,6 +140,7 @@ var table = []group{
 		{key: "operator.input_sha256_before", name: "AttrInputBefore", kind: text, event: "InputBefore", on: "dlq_retry_requested with an edited input", doc: "SHA-256 of the input before"},
 		{key: "operator.input_sha256_after", name: "AttrInputAfter", kind: text, event: "InputAfter", on: "dlq_retry_requested with an edited input", doc: "SHA-256 of the input after"},
 		{key: "operator.input_patch", name: "AttrInputPatch", kind: payload, event: "InputPatch", on: "dlq_retry_requested with an edited input", doc: "the edit, an RFC 7386 merge patch; 512 KiB at most"},
+		{key: "operator.input_edits", name: "AttrInputEdits", kind: integer, event: "InputEdits", on: "dlq_retry_requested of an edited input", doc: "how often the input was edited, this time included"},
 	}},
 	{title: "Gap", name: "Gap", fields: []field{
 		{key: "gap.from_seq", name: "AttrGapFrom", kind: sequence, event: "From", always: true, on: "tombstone", doc: "first sequence number that will never arrive"},
