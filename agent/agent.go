@@ -14,13 +14,15 @@ import (
 	"github.com/tasktrail/tasktrail/agent/retry"
 	"github.com/tasktrail/tasktrail/internal/spool"
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
 // Agent wraps executors. It is safe for concurrent use. Tasks can be executed
 // from New on; their events wait in the spool until Start has begun to ship them.
 type Agent struct {
 	cfg        Config
-	policies   map[string]policy
+	policies   map[string]policy // by task type
+	policy     policy            // of the other types
 	classifier *failure.Classifier
 	breakers   *breaker.Set
 	providers  *retry.Providers
@@ -55,6 +57,33 @@ type Agent struct {
 type policy struct {
 	retry.Policy
 	timeout time.Duration
+	// shown is the policy as task_started carries it, encoded: without a breaker and
+	// with one.
+	shown [2][]byte
+}
+
+// show encodes the policy once for all its tasks.
+func (a *Agent) show(p policy) policy {
+	t := p.Timeline()
+	t.Timeout = timeline.Millis(p.timeout)
+	p.shown[0] = wire.AppendPolicy(nil, &t)
+	b := &a.cfg.Breaker
+	t.BreakerFailureRate, t.BreakerMinCalls = max(b.FailureRate, 0), b.MinCalls
+	t.BreakerConsecutive, t.BreakerOpenFor = max(b.ConsecutiveFailures, 0), timeline.Millis(b.OpenFor)
+	p.shown[1] = wire.AppendPolicy(nil, &t)
+	return p
+}
+
+// shownPolicy is the policy in force for a run, as task_started carries it.
+func (a *Agent) shownPolicy(r *run) []byte {
+	p := r.policy
+	if p.shown[0] == nil { // the task has settings of its own
+		p = a.show(p)
+	}
+	if r.breaker == nil {
+		return p.shown[0]
+	}
+	return p.shown[1]
 }
 
 // New opens the spool and prepares everything else; it reaches no network and
@@ -85,12 +114,13 @@ func New(cfg Config) (*Agent, error) {
 			return nil, fmt.Errorf("agent: %w", err)
 		}
 	}
+	a.policy = a.show(policy{Policy: cfg.Retry, timeout: cfg.Timeout})
 	for name, p := range cfg.Types {
 		timeout := cfg.Timeout
 		if p.Timeout != 0 {
 			timeout = max(p.Timeout, 0)
 		}
-		a.policies[name] = policy{merge(p.Retry, cfg.Retry), timeout}
+		a.policies[name] = a.show(policy{Policy: merge(p.Retry, cfg.Retry), timeout: timeout})
 	}
 	if a.tel, err = newTelemetry(cfg, a.breakers); err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
@@ -189,8 +219,9 @@ func (a *Agent) Close(ctx context.Context) error {
 func (a *Agent) policyOf(t *Task) policy {
 	p, ok := a.policies[t.Type]
 	if !ok {
-		p = policy{a.cfg.Retry, a.cfg.Timeout}
+		p = a.policy
 	}
+	attempts, timeout := p.MaxAttempts, p.timeout
 	if t.MaxAttempts > 0 {
 		p.MaxAttempts = t.MaxAttempts
 	}
@@ -199,6 +230,9 @@ func (a *Agent) policyOf(t *Task) policy {
 	}
 	if t.Timeout > 0 {
 		p.timeout = t.Timeout
+	}
+	if p.MaxAttempts != attempts || p.timeout != timeout {
+		p.shown = [2][]byte{}
 	}
 	return p
 }

@@ -21,8 +21,7 @@ var (
 
 // try makes one attempt, unless the provider's breaker forbids it, and records it
 // with what follows from it.
-func (r *run) try(fn Func) (step Step) {
-	now := time.Now()
+func (r *run) try(fn Func, now time.Time) (step Step) {
 	if err := r.ctx.Err(); err != nil {
 		return r.stopped("")
 	}
@@ -42,10 +41,16 @@ func (r *run) try(fn Func) (step Step) {
 		ctx, stop = context.WithTimeoutCause(ctx, r.policy.timeout, errAttemptTimeout)
 		defer stop()
 	}
-	ctx, span := r.tel.startAttempt(ctx, r)
+	ctx, span := r.tel.startAttempt(ctx, r, now)
 	defer span.End()
+	ids := timeline.Event{Attempt: r.attempt}
+	if sc := span.SpanContext(); sc.IsValid() {
+		ids.TraceID, ids.SpanID = timeline.TraceID(sc.TraceID()), timeline.SpanID(sc.SpanID())
+	}
 	r.running.Store(int64(r.attempt))
-	r.emit(&timeline.Event{Type: timeline.AttemptStarted, Attempt: r.attempt, Breaker: r.breaker.Describe(), SpanID: spanID(span), TraceID: traceID(span)})
+	e := ids
+	e.Type, e.Breaker, e.OccurredAt = timeline.AttemptStarted, r.breaker.Describe(), now
+	r.emit(&e)
 
 	began := time.Now()
 	var (
@@ -64,12 +69,13 @@ func (r *run) try(fn Func) (step Step) {
 				err = failure.NewGoexit()
 			}
 		}
-		took := time.Since(began)
+		now := time.Now()
 		r.mu.Lock() // the watch over a cancelled handler sees it running or not at all
 		r.running.Store(0)
 		r.mu.Unlock()
 		r.progress.Store(nil)
-		step = r.settle(ctx, span, permit, res, err, took)
+		ids.Duration, ids.OccurredAt = timeline.Millis(now.Sub(began)), now
+		step = r.settle(ctx, span, permit, res, err, ids)
 	}()
 	res, err = fn(r.within(ctx), r.handed())
 	returned = true
@@ -107,10 +113,11 @@ func (r *run) within(ctx context.Context) context.Context {
 	return &r.first
 }
 
-// settle records the outcome of an attempt and decides what follows.
-func (r *run) settle(ctx context.Context, span trace.Span, permit breaker.Permit, res Result, err error, took time.Duration) Step {
+// settle records the outcome of an attempt and decides what follows. ids is what
+// its events have in common: when it ended and how long it took among it.
+func (r *run) settle(ctx context.Context, span trace.Span, permit breaker.Permit, res Result, err error, ids timeline.Event) Step {
 	f := r.a.classifier.Classify(r.ctx, ctx, err)
-	ids := timeline.Event{Attempt: r.attempt, Duration: timeline.Millis(took), TraceID: traceID(span), SpanID: spanID(span)}
+	took := ids.Duration.Duration()
 	if f.OK() {
 		change := permit.Success(took)
 		r.provider.Success()
@@ -119,7 +126,7 @@ func (r *run) settle(ctx context.Context, span trace.Span, permit breaker.Permit
 		r.emit(&e)
 		r.emitChange(change)
 		r.tel.endAttempt(span, nil)
-		r.complete(res)
+		r.complete(res, e.OccurredAt)
 		return Step{Outcome: Completed, Result: res}
 	}
 	if f.Class == timeline.ClassAborted {
@@ -207,6 +214,3 @@ func (r *run) emitChange(c *breaker.StateChange) {
 	}
 	r.emit(&e)
 }
-
-func spanID(s trace.Span) timeline.SpanID   { return timeline.SpanID(s.SpanContext().SpanID()) }
-func traceID(s trace.Span) timeline.TraceID { return timeline.TraceID(s.SpanContext().TraceID()) }

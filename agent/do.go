@@ -18,11 +18,12 @@ func (a *Agent) Do(ctx context.Context, t Task, fn Func) (Result, error) {
 	if err := a.check(&t); err != nil {
 		return Result{}, err
 	}
-	r := a.begin(ctx, a.newRun(t, 1))
+	now := time.Now()
+	r := a.begin(ctx, a.newRun(&t, 1, now), now)
 	defer r.end()
-	r.open(Delivery{})
+	r.open(Delivery{}, now)
 	for {
-		step := r.try(fn)
+		step := r.try(fn, now)
 		switch step.Outcome {
 		case Completed:
 			return step.Result, nil
@@ -30,6 +31,7 @@ func (a *Agent) Do(ctx context.Context, t Task, fn Func) (Result, error) {
 			if err := r.wait(step.Delay); err != nil {
 				return Result{}, r.stopped("").Err
 			}
+			now = time.Now()
 		default:
 			return Result{}, step.Err
 		}
@@ -40,9 +42,7 @@ var errNoneLeft = errors.New("no attempt is left")
 
 // check refuses what could never be recorded.
 func (a *Agent) check(t *Task) error {
-	task := t.Task
-	task.Input = nil
-	if err := task.Validate(); err != nil {
+	if err := t.Task.Validate(); err != nil {
 		return &TaskError{Reason: timeline.FailPermanent, Err: Permanent(err)}
 	}
 	return nil
@@ -67,16 +67,17 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	if err := a.check(&t); err != nil {
 		return Step{Outcome: Failed, Err: err}
 	}
-	r := a.newRun(t, d.Run)
+	now := time.Now()
+	r := a.newRun(&t, d.Run, now)
 	r.step = true
 	if !a.journal.load(r) {
 		r.counted = max(d.Attempt-1, 0)
 		r.attempt = r.counted + max(d.Aborted, 0)
 	}
-	a.begin(ctx, r)
+	a.begin(ctx, r, now)
 	defer r.end()
 	if !r.started && r.attempt == 0 {
-		r.open(d)
+		r.open(d, now)
 	}
 	// Kept however the executor ends, a Goexit included.
 	over := true
@@ -91,7 +92,7 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	case r.counted >= r.policy.MaxAttempts: // the last ones died, or the runner counted them
 		return Step{Outcome: Failed, Err: r.fail(timeline.FailExhausted, r.after(errNoneLeft))}
 	}
-	step := r.try(fn)
+	step := r.try(fn, now)
 	over = step.Outcome != Retrying && step.Outcome != Aborted
 	return step
 }
@@ -105,15 +106,17 @@ func (a *Agent) Created(ctx context.Context, t Task, at time.Time) error {
 	if a.log == nil {
 		return errors.New("agent: the spool could not be opened, nothing is recorded")
 	}
-	r := a.newRun(t, 1)
-	r.span = trace.SpanFromContext(ctx)
+	now := time.Now()
+	r := a.newRun(&t, 1, now)
 	r.task.Agent = t.Agent // not this process: who executes it is not known yet
 	if at.IsZero() {
-		at = time.Now()
+		at = now
 	}
 	// Without a sequence within the run: that begins at the worker's first event.
-	e := timeline.Event{Type: timeline.TaskCreated, OccurredAt: at.UTC()}
-	r.describe(&e)
+	e := timeline.Event{Type: timeline.TaskCreated, OccurredAt: at.UTC(), Task: r.task.Task, Run: r.number}
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		e.TraceID, e.SpanID = timeline.TraceID(sc.TraceID()), timeline.SpanID(sc.SpanID())
+	}
 	a.record(&e)
 	return nil
 }

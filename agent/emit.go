@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tasktrail/tasktrail/internal/spool"
@@ -13,7 +14,10 @@ import (
 
 // record puts a complete event into the spool, where it survives the process from
 // then on. It never fails the task: what cannot be recorded is counted.
-func (a *Agent) record(e *timeline.Event) {
+func (a *Agent) record(e *timeline.Event) { a.recordOf(e, nil) }
+
+// recordOf is record for an event of a run whose common fields are encoded.
+func (a *Agent) recordOf(e *timeline.Event, run []byte) {
 	a.stats.emitted.Add(1)
 	if a.log == nil {
 		a.stats.unwritten.Add(1)
@@ -24,9 +28,9 @@ func (a *Agent) record(e *timeline.Event) {
 	}
 	e.SourceID, e.Severity = a.source, e.Type.Severity()
 	important := e.Severity != timeline.SeverityInfo
-	err := a.append(e, important)
+	err := a.append(e, run, important)
 	if errors.Is(err, spool.ErrFull) && a.cfg.FullPolicy == Block {
-		err = a.appendBlocking(e, important)
+		err = a.appendBlocking(e, run, important)
 	}
 	switch {
 	case err == nil:
@@ -43,22 +47,25 @@ func (a *Agent) record(e *timeline.Event) {
 	}
 }
 
-func (a *Agent) append(e *timeline.Event, reserved bool) error {
+func (a *Agent) append(e *timeline.Event, run []byte, reserved bool) error {
 	_, err := a.log.AppendFunc(reserved, func(dst []byte, seq uint64) []byte {
 		e.SourceSeq = seq
+		if run != nil {
+			return wire.AppendLogRecordOf(dst, run, e)
+		}
 		return wire.AppendLogRecord(dst, e)
 	})
 	return err
 }
 
 // appendBlocking waits for room, for a bounded time.
-func (a *Agent) appendBlocking(e *timeline.Event, reserved bool) error {
+func (a *Agent) appendBlocking(e *timeline.Event, run []byte, reserved bool) error {
 	deadline := time.Now().Add(a.cfg.BlockFor)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		<-tick.C
-		err := a.append(e, reserved)
+		err := a.append(e, run, reserved)
 		if !errors.Is(err, spool.ErrFull) || time.Now().After(deadline) {
 			return err
 		}
@@ -82,6 +89,7 @@ func (a *Agent) syncDeadLetter(ctx context.Context) {
 // shed is the range of sequence numbers that were used up without an event, until
 // a tombstone has named it.
 type shed struct {
+	open     atomic.Bool // there is a range; lets every event pass without the lock
 	mu       sync.Mutex
 	from, to uint64
 }
@@ -93,6 +101,7 @@ func (s *shed) add(seq uint64) bool {
 	first := s.from == 0
 	if first {
 		s.from = seq
+		s.open.Store(true)
 	}
 	s.to = seq
 	return first
@@ -100,6 +109,9 @@ func (s *shed) add(seq uint64) bool {
 
 // settle writes the tombstone of what was shed, when there is room again.
 func (s *shed) settle(a *Agent) {
+	if !s.open.Load() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.from == 0 {
@@ -111,7 +123,8 @@ func (s *shed) settle(a *Agent) {
 		Gap: &timeline.Gap{From: s.from, To: s.to, Reason: "shed"},
 	}
 	e.Namespace, e.Agent = a.cfg.Namespace, a.cfg.Name
-	if a.append(&e, true) == nil {
+	if a.append(&e, nil, true) == nil {
 		s.from, s.to = 0, 0
+		s.open.Store(false)
 	}
 }

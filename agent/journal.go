@@ -283,6 +283,11 @@ func (j *journal) save(a *Agent) error {
 	return nil
 }
 
+// is reports whether the run is that of the key.
+func (r *run) is(key runKey) bool {
+	return r.task.ID == key.ID && r.number == key.Run && r.task.Namespace == key.Namespace
+}
+
 func (r *run) key() runKey { return runKey{r.task.Namespace, r.task.ID, r.number} }
 
 // readJSON reads a file that may not be there.

@@ -27,7 +27,7 @@ type liveState struct {
 	dirty atomic.Bool
 
 	mu   sync.Mutex
-	runs map[runKey]*run
+	runs *run // a list by run.next and run.prev: looked through for a command, changed by every task
 	// cancels are tasks to be stopped that do not run here now: their next attempt
 	// is not made.
 	cancels map[runKey]*timeline.Operator
@@ -39,26 +39,37 @@ const maxCancels = 10_000
 func (l *liveState) add(r *run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.runs == nil {
-		l.runs = map[runKey]*run{}
+	if r.next = l.runs; r.next != nil {
+		r.next.prev = r
 	}
-	l.runs[r.key()] = r
+	l.runs = r
 }
 
 func (l *liveState) remove(r *run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.runs[r.key()] == r {
-		delete(l.runs, r.key())
+	if r.next != nil {
+		r.next.prev = r.prev
 	}
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		l.runs = r.next
+	}
+	r.next, r.prev = nil, nil
 }
 
 // stop cancels a run that is going on here, and reports whether it is; where it is
 // not, its next attempt is stopped before it begins.
 func (l *liveState) stop(key runKey, op *timeline.Operator) bool {
 	l.mu.Lock()
-	r := l.runs[key]
-	if r == nil {
+	var running []*run // several, where a runner handed a run out twice
+	for r := l.runs; r != nil; r = r.next {
+		if r.is(key) {
+			running = append(running, r)
+		}
+	}
+	if running == nil {
 		if l.cancels == nil {
 			l.cancels = map[runKey]*timeline.Operator{}
 		}
@@ -71,7 +82,7 @@ func (l *liveState) stop(key runKey, op *timeline.Operator) bool {
 		l.cancels[key] = op
 	}
 	l.mu.Unlock()
-	if r != nil {
+	for _, r := range running {
 		r.cancelBy(op)
 	}
 	return r != nil
@@ -87,6 +98,9 @@ func (l *liveState) settled(key runKey) {
 func (l *liveState) cancelledBefore(r *run) *timeline.Operator {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.cancels) == 0 {
+		return nil
+	}
 	op := l.cancels[r.key()]
 	delete(l.cancels, r.key())
 	return op
@@ -97,7 +111,7 @@ func (l *liveState) steps() []*run {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var steps []*run
-	for _, r := range l.runs {
+	for r := l.runs; r != nil; r = r.next {
 		if r.step {
 			steps = append(steps, r)
 		}
@@ -109,8 +123,8 @@ func (l *liveState) steps() []*run {
 func (l *liveState) snapshot(namespace string) []timeline.LiveTask {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tasks := make([]timeline.LiveTask, 0, min(len(l.runs), timeline.MaxLiveTasks))
-	for _, r := range l.runs {
+	tasks := []timeline.LiveTask{}
+	for r := l.runs; r != nil; r = r.next {
 		n := int(r.running.Load())
 		if n == 0 {
 			continue

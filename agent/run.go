@@ -12,6 +12,7 @@ import (
 	"github.com/tasktrail/tasktrail/agent/breaker"
 	"github.com/tasktrail/tasktrail/agent/retry"
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
 // run is one pass of a task through the pipeline, as this process sees it: for Do
@@ -24,6 +25,8 @@ type run struct {
 
 	// step: the runner hands out the attempts, and the journal carries the counts.
 	step bool
+
+	next, prev *run // of the agent's list of runs, under its lock
 
 	// mu guards what the journal's snapshot and the watch over a cancelled handler
 	// see of the run from outside the goroutine that executes it.
@@ -52,9 +55,12 @@ type run struct {
 	breaker  *breaker.Breaker
 	provider *retry.Provider
 	span     trace.Span
+	traceID  timeline.TraceID // the span's, in every event but those of an attempt
+	spanID   timeline.SpanID
 	tel      *taskInstruments
 
-	shown timeline.Policy // the policy as task_started carries it
+	// fields are what every event of the run says alike, encoded once.
+	fields *[]byte
 
 	// original is the input before redaction; where what is recorded is not it,
 	// sealed is it for retries, and replayFault says why it is nowhere.
@@ -74,20 +80,23 @@ type run struct {
 
 // begin makes a run known to the agent and starts its span. end is to be called
 // when it is over or its attempt is.
-func (a *Agent) begin(ctx context.Context, r *run) *run {
+func (a *Agent) begin(ctx context.Context, r *run, now time.Time) *run {
 	ctx = a.extract(ctx, r.task.TraceCarrier)
 	if !r.task.Deadline.IsZero() {
 		ctx, r.free = context.WithDeadlineCause(ctx, r.task.Deadline, errTaskDeadline)
 	}
 	ctx, r.stop = context.WithCancelCause(ctx)
 	r.tel = a.tel.forTask(&r.task)
-	r.ctx, r.span = r.tel.start(ctx, r)
+	r.ctx, r.span = r.tel.start(ctx, r, now)
+	if sc := r.span.SpanContext(); sc.IsValid() {
+		r.traceID, r.spanID = timeline.TraceID(sc.TraceID()), timeline.SpanID(sc.SpanID())
+	}
 	a.live.add(r)
 	return r
 }
 
 // newRun completes the task and looks up what guards it.
-func (a *Agent) newRun(t Task, number int) *run {
+func (a *Agent) newRun(t *Task, number int, now time.Time) *run {
 	if t.Namespace == "" {
 		t.Namespace = a.cfg.Namespace
 	}
@@ -97,9 +106,8 @@ func (a *Agent) newRun(t Task, number int) *run {
 	if t.Queue == "" {
 		t.Queue = "default"
 	}
-	now := time.Now()
 	r := &run{
-		a: a, task: t, number: max(number, 1), policy: a.policyOf(&t), began: now,
+		a: a, task: *t, number: max(number, 1), policy: a.policyOf(t), began: now,
 		breaker: a.breakers.Get(t.Namespace, t.Provider, now), provider: a.providers.Get(t.Namespace, t.Provider, now),
 	}
 	r.task.MaxAttempts = r.policy.MaxAttempts
@@ -119,6 +127,10 @@ func (r *run) end() {
 	if r.watch != nil {
 		r.watch.Stop()
 	}
+	if r.fields != nil && cap(*r.fields) <= 16*fieldsRoom {
+		fieldsPool.Put(r.fields)
+	}
+	r.fields = nil
 	r.mu.Unlock()
 	if r.free != nil {
 		r.free()
@@ -159,36 +171,33 @@ func (r *run) seal() {
 }
 
 // open writes what begins a run: that the task exists, and the policy in force.
-func (r *run) open(d Delivery) {
+func (r *run) open(d Delivery, now time.Time) {
 	if r.number == 1 && !d.Created {
-		e := timeline.Event{Type: timeline.TaskCreated}
-		if !d.CreatedAt.IsZero() && d.CreatedAt.Before(time.Now()) {
+		e := timeline.Event{Type: timeline.TaskCreated, OccurredAt: now}
+		if !d.CreatedAt.IsZero() && d.CreatedAt.Before(now) {
 			e.OccurredAt = d.CreatedAt
 		}
 		r.emit(&e)
 	}
-	r.shown = r.policy.Timeline()
-	r.shown.Timeout = timeline.Millis(r.policy.timeout)
-	if r.breaker != nil {
-		b := &r.a.cfg.Breaker
-		r.shown.BreakerFailureRate, r.shown.BreakerMinCalls = max(b.FailureRate, 0), b.MinCalls
-		r.shown.BreakerConsecutive, r.shown.BreakerOpenFor = max(b.ConsecutiveFailures, 0), timeline.Millis(b.OpenFor)
-	}
 	r.mu.Lock()
 	r.started = true
-	r.emitLocked(&timeline.Event{Type: timeline.TaskStarted, Policy: &r.shown})
+	r.emitLocked(&timeline.Event{Type: timeline.TaskStarted, OccurredAt: now}, r.a.shownPolicy(r)...)
 	r.mu.Unlock()
 	r.tel.started(r)
 }
 
-// emit completes an event of the run and records it.
+// emit completes an event of the run and records it. It happened now where the
+// event does not say when: what is emitted in one breath shares a look at the
+// clock.
 func (r *run) emit(e *timeline.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.emitLocked(e)
 }
 
-func (r *run) emitLocked(e *timeline.Event) {
+// emitLocked is emit under r.mu; more is what the event carries beside its fields,
+// encoded.
+func (r *run) emitLocked(e *timeline.Event, more ...byte) {
 	now := e.OccurredAt
 	if now.IsZero() {
 		now = time.Now()
@@ -206,22 +215,33 @@ func (r *run) emitLocked(e *timeline.Event) {
 		r.ended = &End{Type: e.Type, Reason: e.Reason, Attempts: e.Attempts, Output: e.Output, Error: e.Error}
 	}
 	e.OccurredAt, e.Seq = now, r.seq
-	r.describe(e)
-	r.a.record(e)
+	if r.fields == nil {
+		r.encode()
+	}
+	// The input stands on task_created, and on what a retry needs.
+	if e.Type == timeline.TaskCreated || e.Type == timeline.MovedToDLQ {
+		e.Input = r.task.Input
+	}
+	if e.TraceID.IsZero() {
+		e.TraceID, e.SpanID = r.traceID, r.spanID
+	}
+	fields := append(*r.fields, more...)
+	*r.fields = fields[:len(*r.fields)] // with the room they have grown to
+	r.a.recordOf(e, fields)
 }
 
-// describe says which task and run an event is of.
-func (r *run) describe(e *timeline.Event) {
-	output := e.Output
-	e.Task, e.Run = r.task.Task, r.number
-	e.Output = output
-	// The input stands on task_created, and on what a retry needs.
-	if e.Type != timeline.TaskCreated && e.Type != timeline.MovedToDLQ {
-		e.Input = nil
-	}
-	if sc := r.span.SpanContext(); sc.IsValid() && e.TraceID.IsZero() {
-		e.TraceID, e.SpanID = timeline.TraceID(sc.TraceID()), timeline.SpanID(sc.SpanID())
-	}
+// fieldsPool keeps the buffers of runs' common fields. Most fit in fieldsRoom;
+// what metadata made much larger is not kept.
+var fieldsPool = sync.Pool{New: func() any { b := make([]byte, 0, fieldsRoom); return &b }}
+
+const fieldsRoom = 1024
+
+// encode makes the fields that all events of the run share. The task does not
+// change from its first event on.
+func (r *run) encode() {
+	e := timeline.Event{SourceID: r.a.source, Task: r.task.Task, Run: r.number}
+	r.fields = fieldsPool.Get().(*[]byte)
+	*r.fields = wire.AppendRunFields((*r.fields)[:0], &e)
 }
 
 // advance counts an attempt that begins.
@@ -254,10 +274,10 @@ func (r *run) entry() journalEntry {
 }
 
 // complete ends the run with success.
-func (r *run) complete(res Result) {
+func (r *run) complete(res Result, now time.Time) {
 	output, _ := r.a.redactor.Apply(res.Output)
-	took := time.Since(r.began)
-	e := timeline.Event{Type: timeline.TaskCompleted, Duration: timeline.Millis(took), Attempts: r.counted}
+	took := now.Sub(r.began)
+	e := timeline.Event{Type: timeline.TaskCompleted, OccurredAt: now, Duration: timeline.Millis(took), Attempts: r.counted}
 	e.Output = output
 	r.emit(&e)
 	r.a.recover.forget(r)

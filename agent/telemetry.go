@@ -147,9 +147,8 @@ func (i *taskInstruments) with(more ...attribute.KeyValue) []attribute.KeyValue 
 
 // start begins the task's span: a child of the side that enqueued for the first
 // run, a new root linked to it for later ones.
-func (i *taskInstruments) start(ctx context.Context, r *run) (context.Context, trace.Span) {
+func (i *taskInstruments) start(ctx context.Context, r *run, now time.Time) (context.Context, trace.Span) {
 	i.t.active.Add(ctx, 1, i.add...)
-	now := time.Now()
 	if i.t.quiet(now) {
 		return ctx, passive(ctx)
 	}
@@ -193,8 +192,8 @@ func passive(ctx context.Context) trace.Span {
 	return trace.SpanFromContext(trace.ContextWithSpanContext(context.Background(), sc))
 }
 
-func (i *taskInstruments) startAttempt(ctx context.Context, r *run) (context.Context, trace.Span) {
-	if i.t.quiet(time.Now()) {
+func (i *taskInstruments) startAttempt(ctx context.Context, r *run, now time.Time) (context.Context, trace.Span) {
+	if i.t.quiet(now) {
 		return ctx, passive(ctx)
 	}
 	ctx, span := i.t.tracer.Start(ctx, spanAttempt)

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"math"
 	"math/bits"
 	"slices"
@@ -50,14 +49,43 @@ var severityBytes = [...]string{
 //
 // Of the identity of an event, Severity is not written (it follows from Type),
 // and attributes whose key belongs to the vocabulary are left out.
-func AppendLogRecord(dst []byte, e *timeline.Event) []byte {
+func AppendLogRecord(dst []byte, e *timeline.Event) []byte { return appendRecord(dst, e, nil, false) }
+
+// AppendRunFields appends the attributes of e that are the same in every event an
+// agent writes of one run: the source, the task without its payloads, and the
+// run's number. They are encoded once and handed to [AppendLogRecordOf] for each
+// event.
+func AppendRunFields(dst []byte, e *timeline.Event) []byte {
+	same := timeline.Event{SourceID: e.SourceID, Task: e.Task, Run: e.Run}
+	same.Input, same.Output = nil, nil
+	dst = appendFields(dst, &same, false)
+	if len(e.Metadata) > 0 {
+		dst = appendMap(dst, AttrMetadataPrefix, e.Metadata)
+	}
+	return dst
+}
+
+// AppendPolicy appends the attributes of a retry configuration, which is the same
+// for many runs: behind those of AppendRunFields they make an event that carries
+// it, without its Policy.
+func AppendPolicy(dst []byte, p *timeline.Policy) []byte { return appendPolicy(dst, p) }
+
+// AppendLogRecordOf is [AppendLogRecord] for an event of a run whose common
+// attributes are encoded already, by [AppendRunFields]: those fields of e are not
+// looked at. It decodes to the same event.
+func AppendLogRecordOf(dst []byte, run []byte, e *timeline.Event) []byte {
+	return appendRecord(dst, e, run, true)
+}
+
+func appendRecord(dst []byte, e *timeline.Event, run []byte, spliced bool) []byte {
 	if !e.OccurredAt.IsZero() {
 		dst = append(dst, tagTime)
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(e.OccurredAt.UnixNano()))
 	}
 	dst = append(dst, severityBytes[e.Type.Severity()]...)
-	dst = appendFields(dst, e)
-	if len(e.Metadata) > 0 {
+	dst = append(dst, run...)
+	dst = appendFields(dst, e, spliced)
+	if !spliced && len(e.Metadata) > 0 {
 		dst = appendMap(dst, AttrMetadataPrefix, e.Metadata)
 	}
 	if len(e.Attributes) > 0 {
@@ -166,13 +194,33 @@ func appendID(dst []byte, head string, id *timeline.ID) []byte {
 	dst = append(dst, tagString, 36)
 	at := len(dst)
 	dst = append(dst, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"...)
-	b := dst[at : at+36]
-	hex.Encode(b[0:8], id[0:4])
-	hex.Encode(b[9:13], id[4:6])
-	hex.Encode(b[14:18], id[6:8])
-	hex.Encode(b[19:23], id[8:10])
-	hex.Encode(b[24:36], id[10:16])
+	b := (*[36]byte)(dst[at:])
+	// One store for each byte of the id, each to a place that is known: a loop over
+	// the parts costs several times as much.
+	putHex(b[0:], id[0])
+	putHex(b[2:], id[1])
+	putHex(b[4:], id[2])
+	putHex(b[6:], id[3])
+	putHex(b[9:], id[4])
+	putHex(b[11:], id[5])
+	putHex(b[14:], id[6])
+	putHex(b[16:], id[7])
+	putHex(b[19:], id[8])
+	putHex(b[21:], id[9])
+	putHex(b[24:], id[10])
+	putHex(b[26:], id[11])
+	putHex(b[28:], id[12])
+	putHex(b[30:], id[13])
+	putHex(b[32:], id[14])
+	putHex(b[34:], id[15])
 	return dst
+}
+
+const hexDigits = "0123456789abcdef"
+
+func putHex(b []byte, c byte) {
+	_ = b[1]
+	b[0], b[1] = hexDigits[c>>4], hexDigits[c&15]
 }
 
 func appendTime(dst []byte, head string, t time.Time) []byte {

@@ -91,13 +91,16 @@ const (
 	hProgressAt               = "\x0a\x10" + AttrProgressAt
 )
 
-// appendFields appends the attributes of e in the order of the table.
-func appendFields(dst []byte, e *timeline.Event) []byte {
+// appendFields appends the attributes of e in the order of the table. With spliced,
+// those that [AppendRunFields] writes are left out.
+func appendFields(dst []byte, e *timeline.Event, spliced bool) []byte {
 	if !e.ID.IsZero() {
 		dst = appendID(dst, hEventID, &e.ID)
 	}
-	if e.SourceID != "" {
-		dst = appendText(dst, hSourceID, e.SourceID)
+	if !spliced {
+		if e.SourceID != "" {
+			dst = appendText(dst, hSourceID, e.SourceID)
+		}
 	}
 	if e.SourceSeq != 0 {
 		dst = appendInt(dst, hSourceSeq, uint64(e.SourceSeq))
@@ -105,38 +108,40 @@ func appendFields(dst []byte, e *timeline.Event) []byte {
 	if e.Seq != 0 {
 		dst = appendInt(dst, hTaskSeq, uint64(e.Seq))
 	}
-	if e.Task.Namespace != "" {
-		dst = appendText(dst, hNamespace, e.Task.Namespace)
-	}
-	if e.Task.ID != "" {
-		dst = appendText(dst, hTaskID, e.Task.ID)
-	}
-	if e.Task.Type != "" {
-		dst = appendText(dst, hTaskType, e.Task.Type)
-	}
-	if e.Task.Queue != "" {
-		dst = appendText(dst, hQueue, e.Task.Queue)
-	}
-	if e.Task.Runner != "" {
-		dst = appendText(dst, hRunner, e.Task.Runner)
-	}
-	if e.Task.Agent != "" {
-		dst = appendText(dst, hAgent, e.Task.Agent)
-	}
-	if e.Task.Provider != "" {
-		dst = appendText(dst, hProvider, e.Task.Provider)
-	}
-	if e.Task.UserID != "" {
-		dst = appendText(dst, hUserID, e.Task.UserID)
-	}
-	if e.Task.Amount != "" {
-		dst = appendText(dst, hAmount, e.Task.Amount)
-	}
-	if e.Task.Currency != "" {
-		dst = appendText(dst, hCurrency, e.Task.Currency)
-	}
-	if e.Task.MaxAttempts != 0 {
-		dst = appendInt(dst, hMaxAttempts, uint64(e.Task.MaxAttempts))
+	if !spliced {
+		if e.Task.Namespace != "" {
+			dst = appendText(dst, hNamespace, e.Task.Namespace)
+		}
+		if e.Task.ID != "" {
+			dst = appendText(dst, hTaskID, e.Task.ID)
+		}
+		if e.Task.Type != "" {
+			dst = appendText(dst, hTaskType, e.Task.Type)
+		}
+		if e.Task.Queue != "" {
+			dst = appendText(dst, hQueue, e.Task.Queue)
+		}
+		if e.Task.Runner != "" {
+			dst = appendText(dst, hRunner, e.Task.Runner)
+		}
+		if e.Task.Agent != "" {
+			dst = appendText(dst, hAgent, e.Task.Agent)
+		}
+		if e.Task.Provider != "" {
+			dst = appendText(dst, hProvider, e.Task.Provider)
+		}
+		if e.Task.UserID != "" {
+			dst = appendText(dst, hUserID, e.Task.UserID)
+		}
+		if e.Task.Amount != "" {
+			dst = appendText(dst, hAmount, e.Task.Amount)
+		}
+		if e.Task.Currency != "" {
+			dst = appendText(dst, hCurrency, e.Task.Currency)
+		}
+		if e.Task.MaxAttempts != 0 {
+			dst = appendInt(dst, hMaxAttempts, uint64(e.Task.MaxAttempts))
+		}
 	}
 	if len(e.Task.Input) > 0 {
 		dst = appendPayload(dst, hInput, e.Task.Input)
@@ -144,8 +149,10 @@ func appendFields(dst []byte, e *timeline.Event) []byte {
 	if len(e.Task.Output) > 0 {
 		dst = appendPayload(dst, hOutput, e.Task.Output)
 	}
-	if e.Run != 0 {
-		dst = appendInt(dst, hRun, uint64(e.Run))
+	if !spliced {
+		if e.Run != 0 {
+			dst = appendInt(dst, hRun, uint64(e.Run))
+		}
 	}
 	if e.Attempt != 0 {
 		dst = appendInt(dst, hAttempt, uint64(e.Attempt))

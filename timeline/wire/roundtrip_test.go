@@ -146,6 +146,41 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
+// An event whose run was encoded once for all its events is the same event.
+func TestRoundTripOfAnEventOfARun(t *testing.T) {
+	var rec wire.Record
+	rapid.Check(t, func(t *rapid.T) {
+		want := genEvent.Draw(t, "event")
+		run := wire.AppendRunFields(nil, &want)
+		bare := want // what the run carries need not stand in the event
+		bare.SourceID, bare.Run, bare.Task = "", 0, timeline.Task{Input: want.Input, Output: want.Output}
+		for _, e := range []*timeline.Event{&want, &bare} {
+			if err := wire.DecodeLogRecord(wire.AppendLogRecordOf(nil, run, e), &rec); err != nil {
+				t.Fatal(err)
+			}
+			var got timeline.Event
+			rec.Event(&got)
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("got  %s\nwant %s", dump(got), dump(want))
+			}
+		}
+		if want.Policy != nil {
+			bare.Policy = nil
+			run = wire.AppendPolicy(run, want.Policy)
+		}
+		if err := wire.DecodeLogRecord(wire.AppendLogRecordOf(nil, run, &bare), &rec); err != nil {
+			t.Fatal(err)
+		}
+		var got timeline.Event
+		if rec.Event(&got); !reflect.DeepEqual(got, want) {
+			t.Fatalf("with the policy apart: got  %s\nwant %s", dump(got), dump(want))
+		}
+		if n, all := len(wire.AppendLogRecordOf(nil, run, &bare)), len(wire.AppendLogRecord(nil, &want)); n != all {
+			t.Fatalf("%d bytes, want the %d of the whole: nothing stands twice", n, all)
+		}
+	})
+}
+
 func dump(e timeline.Event) string {
 	s := fmt.Sprintf("%+v", e)
 	for _, g := range []any{e.Error, e.Policy, e.Retry, e.Breaker, e.DeadLetter, e.Operator, e.Gap, e.Setting, e.Progress} {

@@ -34,12 +34,10 @@ func encoder(b *bytes.Buffer) {
 			fmt.Fprintf(b, "%s = \"\\x0a\\x%02x\" + %s\n", header(&f), len(f.key), f.name)
 		}
 	}
-	b.WriteString(")\n\n// appendFields appends the attributes of e in the order of the table.\nfunc appendFields(dst []byte, e *timeline.Event) []byte {\n")
+	b.WriteString(")\n\n// appendFields appends the attributes of e in the order of the table. With spliced,\n// those that [AppendRunFields] writes are left out.\nfunc appendFields(dst []byte, e *timeline.Event, spliced bool) []byte {\n")
 	for _, g := range table {
 		if g.name == "" {
-			for _, f := range g.fields {
-				encodeField(b, &f, "e."+f.event)
-			}
+			encodeOwn(b, g.fields)
 			continue
 		}
 		fmt.Fprintf(b, "if g := e.%s; g != nil {\n dst = append%s(dst, g)\n}\n", g.name, g.name)
@@ -55,6 +53,23 @@ func encoder(b *bytes.Buffer) {
 		}
 		b.WriteString("return dst\n}\n")
 	}
+}
+
+// encodeOwn encodes the fields that are of no group. Those of the run stand together
+// in blocks, so that one branch passes over many.
+func encodeOwn(b *bytes.Buffer, fields []field) {
+	var inRun bool
+	toggle := func(run bool) {
+		if run != inRun {
+			b.WriteString(map[bool]string{true: "if !spliced {\n", false: "}\n"}[run])
+		}
+		inRun = run
+	}
+	for _, f := range fields {
+		toggle(f.run)
+		encodeField(b, &f, "e."+f.event)
+	}
+	toggle(false)
 }
 
 func eventType(g *group) string {

@@ -40,6 +40,9 @@ type field struct {
 	aliases []string
 	// always: written even where zero, so that an empty group is still there.
 	always bool
+	// run: the same in every event that one agent writes of one run, so that it can
+	// be encoded once.
+	run bool
 	// quiet: the attribute alone does not mean that its group was reported.
 	quiet bool
 	// on says which events carry it, doc what it is.
@@ -56,27 +59,27 @@ type group struct {
 var table = []group{
 	{title: "Identity", fields: []field{
 		{key: "event.id", name: "AttrEventID", kind: id, event: "ID", on: "every event of an agent", doc: "identifies the event; one that arrives twice counts once. Derived from the content where missing"},
-		{key: "source.id", name: "AttrSourceID", kind: text, strict: true, event: "SourceID", on: "every event of an agent", doc: "the spool that wrote the event"},
+		{key: "source.id", name: "AttrSourceID", kind: text, run: true, strict: true, event: "SourceID", on: "every event of an agent", doc: "the spool that wrote the event"},
 		{key: "source.seq", name: "AttrSourceSeq", kind: sequence, event: "SourceSeq", on: "every event of an agent", doc: "counts the events of a source without a gap, from 1"},
 		{key: "task.seq", name: "AttrTaskSeq", kind: sequence, event: "Seq", on: "every event of an agent", doc: "counts the events of one run at their agent, from 1"},
 	}},
 	{title: "Task", fields: []field{
-		{key: "task.namespace", name: "AttrNamespace", kind: text, strict: true, event: "Task.Namespace", record: "Namespace", on: "all", doc: "counts where the sender's token allows several namespaces; else the token's own stands"},
-		{key: "task.id", name: "AttrTaskID", kind: text, strict: true, event: "Task.ID", record: "TaskID", on: "all but tombstone and setting_changed, required", doc: "the runner's own id, 1 to 255 bytes"},
-		{key: "task.type", name: "AttrTaskType", kind: text, strict: true, event: "Task.Type", record: "TaskType", on: "all", doc: "what kind of work it is"},
-		{key: "task.queue", name: "AttrQueue", kind: text, strict: true, event: "Task.Queue", record: "Queue", on: "all", doc: "the runner's queue"},
-		{key: "task.runner", name: "AttrRunner", kind: text, strict: true, event: "Task.Runner", record: "Runner", on: "all", doc: "what runs it: asynq, river, http, exec …"},
-		{key: "task.agent", name: "AttrAgent", kind: text, strict: true, event: "Task.Agent", record: "Agent", on: "all", doc: "who executes it; `service.name` of the resource where missing"},
-		{key: "task.provider", name: "AttrProvider", kind: text, strict: true, event: "Task.Provider", record: "Provider", on: "all", doc: "the dependency whose circuit breaker guards it"},
-		{key: "task.user_id", name: "AttrUserID", kind: text, strict: true, event: "Task.UserID", record: "UserID", on: "all", doc: "whose task it is"},
-		{key: "task.amount", name: "AttrAmount", kind: decimal, event: "Task.Amount", record: "Amount", on: "all", doc: "a decimal number as text, 40 bytes at most; a number is read as its exact shortest decimal"},
-		{key: "task.currency", name: "AttrCurrency", kind: text, strict: true, event: "Task.Currency", record: "Currency", on: "all", doc: "ISO 4217 code of the amount"},
-		{key: "task.max_attempts", name: "AttrMaxAttempts", kind: integer, event: "Task.MaxAttempts", record: "MaxAttempts", on: "all", doc: "how many attempts one run may take"},
+		{key: "task.namespace", name: "AttrNamespace", kind: text, run: true, strict: true, event: "Task.Namespace", record: "Namespace", on: "all", doc: "counts where the sender's token allows several namespaces; else the token's own stands"},
+		{key: "task.id", name: "AttrTaskID", kind: text, run: true, strict: true, event: "Task.ID", record: "TaskID", on: "all but tombstone and setting_changed, required", doc: "the runner's own id, 1 to 255 bytes"},
+		{key: "task.type", name: "AttrTaskType", kind: text, run: true, strict: true, event: "Task.Type", record: "TaskType", on: "all", doc: "what kind of work it is"},
+		{key: "task.queue", name: "AttrQueue", kind: text, run: true, strict: true, event: "Task.Queue", record: "Queue", on: "all", doc: "the runner's queue"},
+		{key: "task.runner", name: "AttrRunner", kind: text, run: true, strict: true, event: "Task.Runner", record: "Runner", on: "all", doc: "what runs it: asynq, river, http, exec …"},
+		{key: "task.agent", name: "AttrAgent", kind: text, run: true, strict: true, event: "Task.Agent", record: "Agent", on: "all", doc: "who executes it; `service.name` of the resource where missing"},
+		{key: "task.provider", name: "AttrProvider", kind: text, run: true, strict: true, event: "Task.Provider", record: "Provider", on: "all", doc: "the dependency whose circuit breaker guards it"},
+		{key: "task.user_id", name: "AttrUserID", kind: text, run: true, strict: true, event: "Task.UserID", record: "UserID", on: "all", doc: "whose task it is"},
+		{key: "task.amount", name: "AttrAmount", kind: decimal, run: true, event: "Task.Amount", record: "Amount", on: "all", doc: "a decimal number as text, 40 bytes at most; a number is read as its exact shortest decimal"},
+		{key: "task.currency", name: "AttrCurrency", kind: text, run: true, strict: true, event: "Task.Currency", record: "Currency", on: "all", doc: "ISO 4217 code of the amount"},
+		{key: "task.max_attempts", name: "AttrMaxAttempts", kind: integer, run: true, event: "Task.MaxAttempts", record: "MaxAttempts", on: "all", doc: "how many attempts one run may take"},
 		{key: "task.input", name: "AttrInput", kind: payload, event: "Task.Input", record: "Input", on: "task_created, dlq_retry_requested", doc: "the input, redacted; 512 KiB at most"},
 		{key: "task.output", name: "AttrOutput", kind: payload, event: "Task.Output", record: "Output", on: "task_completed", doc: "the output, redacted; 512 KiB at most"},
 	}},
 	{title: "Place in the timeline", fields: []field{
-		{key: "task.run", name: "AttrRun", kind: integer, event: "Run", on: "all", doc: "the pass through the pipeline, from 1; 1 where missing"},
+		{key: "task.run", name: "AttrRun", kind: integer, run: true, event: "Run", on: "all", doc: "the pass through the pipeline, from 1; 1 where missing"},
 		{key: "task.attempt", name: "AttrAttempt", kind: integer, event: "Attempt", on: "events of an attempt", doc: "the call of the executor within the run, from 1; where missing 1 for attempt_* and else none"},
 		{key: "task.attempts", name: "AttrAttempts", kind: integer, event: "Attempts", on: "task_completed, task_failed, moved_to_dlq, task_lost", doc: "how many attempts the run took, or had begun when its worker fell silent"},
 		{key: "task.duration_ms", name: "AttrDuration", kind: millis, event: "Duration", on: "attempt_success, attempt_failed, task_completed, task_failed", doc: "how long the attempt, or the whole run, took"},
