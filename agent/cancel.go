@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -98,8 +96,7 @@ func (a *Agent) cancelWaiting(ctx context.Context, c timeline.Command) {
 	if !gone {
 		return
 	}
-	r := a.newRun(Task{Task: c.Task}, c.Run)
-	r.span = trace.SpanFromContext(ctx)
+	r := a.newRun(&Task{Task: c.Task}, c.Run, time.Now())
 	a.journal.load(r)
 	if r.last.Before(c.RequestedAt) {
 		r.last = c.RequestedAt

@@ -85,7 +85,7 @@ func (l *liveState) stop(key runKey, op *timeline.Operator) bool {
 	for _, r := range running {
 		r.cancelBy(op)
 	}
-	return r != nil
+	return running != nil
 }
 
 // settled forgets a cancel that waited for a next attempt: there will be none.
