@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,13 +13,13 @@ import (
 // counters: true for tasks that no worker has touched.
 type DepthFunc func(ctx context.Context) ([]timeline.LiveQueueDepth, error)
 
-// ReportDepths has the agent tell the collector every few seconds what f says. It
-// is live data, never recorded. A later f takes the place of the one before; nil
-// ends it. Safe at any time.
+// ReportDepths has the agent tell the collector every few seconds what f says,
+// beside what those say that were registered before. It is live data, never
+// recorded. Safe at any time.
 func (a *Agent) ReportDepths(f DepthFunc) {
 	a.depths.mu.Lock()
 	defer a.depths.mu.Unlock()
-	a.depths.ask = f
+	a.depths.ask = append(a.depths.ask, f)
 }
 
 const (
@@ -30,7 +31,7 @@ const (
 // delays no heartbeat.
 type depths struct {
 	mu   sync.Mutex
-	ask  DepthFunc
+	ask  []DepthFunc
 	news []timeline.LiveQueueDepth
 }
 
@@ -58,17 +59,17 @@ func (d *depths) run(ctx context.Context, a *Agent) {
 
 func (d *depths) look(ctx context.Context, a *Agent) {
 	d.mu.Lock()
-	ask := d.ask
+	all := slices.Clone(d.ask)
 	d.mu.Unlock()
-	if ask == nil {
-		return
-	}
 	ctx, stop := context.WithTimeout(ctx, depthTimeout)
 	defer stop()
-	news, err := ask(ctx)
-	if err != nil {
-		a.cfg.Logger.Debug("ask the runner how much waits", "error", err)
-		return
+	var news []timeline.LiveQueueDepth
+	for _, ask := range all {
+		some, err := ask(ctx)
+		if err != nil {
+			a.cfg.Logger.Debug("ask the runner how much waits", "error", err)
+		}
+		news = append(news, some...)
 	}
 	if len(news) == 0 {
 		return

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go: a C compiler (the race detector), Node
-# with npm (the engine library), redis-server; with the argument chromium, the
-# browser of the UI's tests too. On Debian and its kin
-# the missing packages are installed where this user may; elsewhere, and where
-# the user may not, it says what is missing and stops.
+# with npm (the engine library), redis-server, PostgreSQL (River's tests); with the
+# argument chromium, the browser of the UI's tests too. On Debian and its kin the
+# missing packages are installed where this user may; elsewhere, and where the user
+# may not, it says what is missing and stops.
 set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v npm >/dev/null || missing+=(nodejs npm)
 command -v redis-server >/dev/null || missing+=(redis-server)
+# Debian keeps the server's programs out of PATH.
+command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 [ "${1:-}" = chromium ] && ! command -v chromium >/dev/null && missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

@@ -1,0 +1,165 @@
+package riverrunner_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/tasktrail/tasktrail/agent"
+	"github.com/tasktrail/tasktrail/agent/runner/riverrunner"
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+func cancelOf(id string, run int) timeline.Command {
+	return timeline.Command{
+		ID: timeline.DeriveID("cancel", id), Kind: timeline.CommandCancel, Task: timeline.Task{Namespace: "default", ID: id, Queue: "default"},
+		Run: run, Operator: &timeline.Operator{Actor: "ann"}, RequestedAt: time.Now(),
+	}
+}
+
+// retryOf is the command that retries what stands in a dead letter.
+func retryOf(letter *timeline.Event, patch string) timeline.Command {
+	c := timeline.Command{
+		ID: timeline.CommandID("default", letter.Task.ID, 2), Kind: timeline.CommandRetry, Task: letter.Task, Run: 2,
+		DeadLetterID: letter.DeadLetter.ID, Reason: timeline.RetryManual, Operator: &timeline.Operator{Actor: "ann"}, RequestedAt: time.Now(),
+	}
+	if patch != "" {
+		c.InputPatch = json.RawMessage(patch)
+	}
+	return c
+}
+
+func (w *world) letter(id string) *timeline.Event {
+	w.t.Helper()
+	events := w.rec.Events(id)
+	i := slices.IndexFunc(events, func(e timeline.Event) bool { return e.Type == timeline.MovedToDLQ })
+	if i < 0 {
+		w.t.Fatalf("%s has no dead letter: %v", id, w.rec.Life(id))
+	}
+	return &events[i]
+}
+
+// A retry is a job of its own with the edited input, inserted once however often
+// its command arrives, by whichever worker, and found by River as what it is.
+func TestRetry(t *testing.T) {
+	describe := func(*rivertype.JobRow) agent.Task { return agent.Task{Task: timeline.Task{Type: "payment"}} }
+	w := newWorld(t, options{config: riverrunner.Config{Describe: describe}})
+	id, job := w.insert(&river.InsertOpts{MaxAttempts: 7}, "fail")
+	failed := lives(t)["exhausted_after_2"]
+	w.wantLife(id, failed)
+	letter := w.letter(id)
+	if !letter.DeadLetter.Requeueable {
+		t.Error("the dead letter is not requeueable, though its queue is attached")
+	}
+	w.wantState(job, rivertype.JobStateCancelled)
+
+	other := newWorld(t, options{url: w.url, noWorker: true, config: riverrunner.Config{Describe: describe}})
+	w.rec.Collector().Send(retryOf(letter, `{"plan":["fail","ok"]}`))
+	w.wantLife(id, slices.Concat(failed, []string{
+		"r2 task_retried", "r2 task_started", "r2 a1 attempt_started", "r2 a1 attempt_failed", "r2 a1 task_retried",
+		"r2 a2 attempt_started", "r2 a2 attempt_success", "r2 task_completed",
+	}))
+	other.rec.Collector().Send(retryOf(letter, ""))
+	w.rec.Collector().Send(retryOf(letter, ""))
+	other.wantLife(id, []string{"r2 task_retried"})
+	eventually(t, "the repeat", func() (bool, string) { return w.rec.Stats().Repeated == 1, fmt.Sprint(w.rec.Stats()) })
+
+	list, err := w.client.JobList(t.Context(), river.NewJobListParams().OrderBy(river.JobListOrderByID, river.SortOrderAsc).First(10))
+	if err != nil || len(list.Jobs) != 2 {
+		t.Fatalf("%d jobs, %v; want the first run's and the second's", len(list.Jobs), err)
+	}
+	second := list.Jobs[1]
+	if second.Kind != "plan" || second.MaxAttempts != 2 || string(second.EncodedArgs) != `{"plan": ["fail", "ok"]}` {
+		t.Errorf("the second run's job: kind %s, %d attempts, %s", second.Kind, second.MaxAttempts, second.EncodedArgs)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	w := newWorld(t, options{})
+	known := lives(t)
+	running := slices.DeleteFunc(slices.Clone(known["cancelled_while_running"]), func(e string) bool { return e == "r1 cancel_requested" })
+
+	t.Run("running", func(t *testing.T) {
+		id, job := w.insert(nil, "hang")
+		w.waitStarted()
+		w.rec.Collector().Send(cancelOf(id, 1))
+		w.wantLife(id, running)
+		w.wantState(job, rivertype.JobStateCancelled)
+		if last := w.rec.Events(id)[len(running)-1]; last.StopProof != "stopped" || last.Operator.Actor != "ann" {
+			t.Errorf("proof %q by %+v, want stopped, by ann", last.StopProof, last.Operator)
+		}
+	})
+	t.Run("running, by River's own cancel", func(t *testing.T) {
+		id, job := w.insert(nil, "hang")
+		w.waitStarted()
+		if _, err := w.client.JobCancel(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+		w.wantLife(id, running)
+		w.wantState(job, rivertype.JobStateCancelled)
+	})
+	t.Run("waiting", func(t *testing.T) {
+		id, job := w.insert(&river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)}, "ok")
+		w.rec.Collector().Send(cancelOf(id, 1))
+		w.wantState(job, rivertype.JobStateCancelled)
+		life := []string{"r1 task_created", "r1 task_cancelled"}
+		w.wantLife(id, life)
+		if last := w.rec.Events(id)[1]; last.StopProof != "not_running" {
+			t.Errorf("proof %q, want not_running", last.StopProof)
+		}
+		// Once more, as after the loss of the answer: it is the same event.
+		n := w.rec.Stats().Commands
+		w.rec.Collector().Send(cancelOf(id, 1))
+		eventually(t, "the repeat", func() (bool, string) { return w.rec.Stats().Commands > n, "" })
+		w.wantLife(id, life)
+	})
+	t.Run("ended", func(t *testing.T) {
+		id, job := w.insert(nil, "permanent")
+		w.wantLife(id, known["permanent"])
+		w.wantState(job, rivertype.JobStateCancelled)
+		n := w.rec.Stats().Commands
+		w.rec.Collector().Send(cancelOf(id, 1))
+		eventually(t, "the command", func() (bool, string) { return w.rec.Stats().Commands > n, "" })
+		w.wantLife(id, known["permanent"])
+	})
+	t.Run("a later run that waits", func(t *testing.T) {
+		id, job := w.insert(nil, "permanent")
+		w.wantLife(id, known["permanent"])
+		w.wantState(job, rivertype.JobStateCancelled)
+		if err := w.client.QueuePause(t.Context(), "default", nil); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the queue is paused", func() (bool, string) {
+			q, err := w.client.QueueGet(t.Context(), "default")
+			return err == nil && q.PausedAt != nil, fmt.Sprint(err)
+		})
+		w.rec.Collector().Send(retryOf(w.letter(id), `{"plan":["hang"]}`))
+		w.wantLife(id, append(slices.Clone(known["permanent"]), "r2 task_retried"))
+		w.rec.Collector().Send(cancelOf(id, 2))
+		w.wantLife(id, append(slices.Clone(known["permanent"]), "r2 task_retried", "r2 task_cancelled"))
+	})
+}
+
+func TestDepths(t *testing.T) {
+	w := newWorld(t, options{noWorker: true, config: riverrunner.Config{Queues: []string{"default", "idle"}}})
+	before := time.Now().Add(-time.Second)
+	for range 3 {
+		w.insert(nil, "ok")
+	}
+	w.insert(&river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)}, "ok")
+	eventually(t, "the depth is reported", func() (bool, string) {
+		raw := w.rec.Collector().Live()
+		var live timeline.AgentLive
+		if json.Unmarshal(raw, &live) != nil || len(live.QueueDepths) != 2 {
+			return false, string(raw)
+		}
+		slices.SortFunc(live.QueueDepths, func(a, b timeline.LiveQueueDepth) int { return len(b.Queue) - len(a.Queue) })
+		d, idle := live.QueueDepths[0], live.QueueDepths[1]
+		return d.Pending == 3 && d.OldestAt.After(before) && d.OldestAt.Before(time.Now()) && idle.Queue == "idle" && idle.Pending == 0 && idle.OldestAt.IsZero(), string(raw)
+	})
+}
