@@ -26,7 +26,7 @@ type api struct {
 // apiCommand gives a command the flags every call of the API needs. Without
 // them it finds a tasktrail up through its data directory.
 func apiCommand(c *cobra.Command, run func(ctx context.Context, a *api, args []string) error) *cobra.Command {
-	load := settingsFlags(c)
+	load := settingsFlags(c, "data_dir", "token")
 	base := c.Flags().String("api", "", "address of the API, such as http://127.0.0.1:8080; empty to look in the data directory")
 	namespace := c.Flags().StringP("namespace", "n", "", "namespace, where the token is bound to none")
 	output := c.Flags().StringP("output", "o", "table", "table or json")

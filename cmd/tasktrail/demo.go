@@ -15,8 +15,8 @@ import (
 )
 
 func newDemo() *cobra.Command {
-	c := &cobra.Command{Use: "demo", Short: "Run demonstration tasks against a running tasktrail up", Args: cobra.NoArgs}
-	load := settingsFlags(c)
+	c := &cobra.Command{Use: "demo", Short: "Run demonstration tasks against a running collector", Args: cobra.NoArgs}
+	load := settingsFlags(c, "data_dir", "collector_url", "token")
 	namespace := c.Flags().String("namespace", "demo", "namespace of the demonstration's tasks")
 	rate := c.Flags().Float64("rate", 1, "tasks a second")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -27,15 +27,21 @@ func newDemo() *cobra.Command {
 		if *rate <= 0 || *rate > 1000 {
 			return usageError{fmt.Errorf("--rate: %v is not above 0 and at most 1000 tasks a second", *rate)}
 		}
-		addrs, token, err := waitForUp(c.Context(), s.DataDir)
-		if err != nil {
-			return err
-		}
-		if s.Token != "" {
-			token = s.Token
+		collector, token := s.CollectorURL, s.Token
+		if collector == app.DefaultSettings().CollectorURL || token == "" {
+			addrs, admin, err := waitForUp(c.Context(), s.DataDir)
+			if err != nil {
+				return err
+			}
+			if collector == app.DefaultSettings().CollectorURL {
+				collector = "http://" + addrs.OTLPHTTP
+			}
+			if token == "" {
+				token = admin
+			}
 		}
 		return demo.Run(c.Context(), demo.Config{
-			CollectorURL: "http://" + addrs.OTLPHTTP, Token: token, Namespace: *namespace, Rate: *rate,
+			CollectorURL: collector, Token: token, Namespace: *namespace, Rate: *rate,
 			SpoolDir: filepath.Join(s.DataDir, "demo-spool"), Logger: newLogger(s),
 		})
 	}

@@ -24,7 +24,7 @@ func newKeys() *cobra.Command {
 
 // keysCommand is a subcommand that works on the key file of the data directory.
 func keysCommand(c *cobra.Command, run func(c *cobra.Command, args []string, keys *auth.KeyFile, asJSON bool) error) *cobra.Command {
-	load := settingsFlags(c)
+	load := settingsFlags(c, "data_dir")
 	output := c.Flags().StringP("output", "o", "table", "table or json")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, err := load()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -85,8 +86,11 @@ func asUsage(c *cobra.Command) {
 }
 
 // settingsFlags gives a command a flag for every setting, and returns how to
-// read the settings when it runs: file, then environment, then flags.
-func settingsFlags(c *cobra.Command) func() (app.Settings, error) {
+// read the settings when it runs: file, then environment, then flags. Its help
+// shows those it uses, by their keys, beside where to find the file and how to
+// log; all of them where none is named.
+func settingsFlags(c *cobra.Command, uses ...string) func() (app.Settings, error) {
+	uses = append(uses, "log_level", "log_format")
 	defaults := app.DefaultSettings()
 	path := c.Flags().String("config", os.Getenv("TASKTRAIL_CONFIG"), "YAML file with settings")
 	for _, f := range app.Fields(&defaults) {
@@ -94,6 +98,7 @@ func settingsFlags(c *cobra.Command) func() (app.Settings, error) {
 		if f.IsBool() {
 			c.Flags().Lookup(f.Flag()).NoOptDefVal = "true"
 		}
+		c.Flags().Lookup(f.Flag()).Hidden = len(uses) > 2 && !slices.Contains(uses, f.Key)
 	}
 	return func() (app.Settings, error) {
 		s, err := app.Load(*path, os.Environ())

@@ -10,7 +10,7 @@ import (
 
 func newMigrate() *cobra.Command {
 	c := &cobra.Command{Use: "migrate", Short: "Bring the schema of a ClickHouse server up to date", Args: cobra.NoArgs}
-	load := settingsFlags(c)
+	load := settingsFlags(c, "clickhouse_dsn", "retention")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := load()
 		if err != nil {

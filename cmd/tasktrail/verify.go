@@ -17,7 +17,7 @@ import (
 // or has not arrived.
 func newVerify() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Check that no event of any source is missing", Args: cobra.NoArgs}
-	load := settingsFlags(c)
+	load := settingsFlags(c, "data_dir", "clickhouse_dsn", "collector_url", "token")
 	output := c.Flags().StringP("output", "o", "table", "table or json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := load()
