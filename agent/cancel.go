@@ -7,11 +7,12 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-// How a cancelled task stopped, as task_cancelled says it.
+// How a cancelled task stopped, as task_cancelled says it, or did not, as
+// cancel_ignored does.
 const (
 	proofStopped    = "stopped"     // the handler returned
 	proofNotRunning = "not_running" // no attempt ran
-	proofIgnored    = "ignored"     // the handler still runs: it does not look at its context
+	proofIgnored    = "ignored"     // it did not: the handler still runs and does not look at its context
 )
 
 // cancelBy stops the run as an operator wants, and watches whether its handler
@@ -27,28 +28,26 @@ func (r *run) cancelBy(op *timeline.Operator) {
 	r.stop(ErrCancelled)
 }
 
-// ignored puts on record that a cancelled handler goes on. What it comes to in the
-// end is recorded after it: where it completes, that is the truth.
+// ignored puts on record that a cancelled handler goes on. That ends nothing: the
+// run ends with what the handler comes to, a completion among it.
 func (r *run) ignored() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.over && r.running.Load() > 0 {
-		r.emitCancelled(proofIgnored)
+		r.emitLocked(&timeline.Event{
+			Type: timeline.CancelIgnored, Attempt: r.attempt, Operator: r.operator.Load(), StopProof: proofIgnored,
+		})
 	}
-}
-
-func (r *run) emitCancelled(proof string) {
-	r.emitLocked(&timeline.Event{
-		Type: timeline.TaskCancelled, Operator: r.operator.Load(), StopProof: proof, Attempts: r.counted,
-		Duration: timeline.Millis(time.Since(r.began)),
-	})
 }
 
 // cancelled ends the run as an operator wanted.
 func (r *run) cancelled(proof string) error {
 	r.mu.Lock()
 	if !r.over {
-		r.emitCancelled(proof)
+		r.emitLocked(&timeline.Event{
+			Type: timeline.TaskCancelled, Operator: r.operator.Load(), StopProof: proof, Attempts: r.counted,
+			Duration: timeline.Millis(time.Since(r.began)),
+		})
 	}
 	r.mu.Unlock()
 	r.a.recover.forget(r)

@@ -50,8 +50,9 @@ func TestAHandlerThatIgnoresItsCancelIsSeen(t *testing.T) {
 		err   error
 		after []string
 	}{
-		{"gives-up-late", context.Canceled, []string{"r1 a1 attempt_aborted"}},
+		{"gives-up-late", context.Canceled, []string{"r1 a1 attempt_aborted", "r1 task_cancelled"}},
 		{"completes-all-the-same", nil, []string{"r1 a1 attempt_success", "r1 task_completed"}},
+		{"fails-all-the-same", agent.Permanent(errUnwell), []string{"r1 a1 attempt_failed", "r1 task_failed", "r1 moved_to_dlq"}},
 	} {
 		leave, started, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 		go func() {
@@ -60,17 +61,33 @@ func TestAHandlerThatIgnoresItsCancelIsSeen(t *testing.T) {
 		}()
 		<-started
 		rec.Collector().Send(cancelOf(c.id))
-		life := []string{"r1 task_created", "r1 task_started", "r1 a1 attempt_started", "r1 task_cancelled"}
-		until(t, "task_cancelled", func() bool { return len(rec.Life(c.id)) == len(life) })
+		life := []string{"r1 task_created", "r1 task_started", "r1 a1 attempt_started", "r1 a1 cancel_ignored"}
+		until(t, "cancel_ignored", func() bool { return len(rec.Life(c.id)) == len(life) })
 		wantLife(t, rec, c.id, life)
 		if last := rec.Events(c.id)[3]; last.StopProof != "ignored" || last.Operator == nil || last.Operator.Actor != "ann" {
 			t.Errorf("%s: the proof is %q by %+v, want ignored, by ann", c.id, last.StopProof, last.Operator)
 		}
+		snap, _ := timeline.Fold(rec.Events(c.id))
+		if snap.State != timeline.StateInProgress || snap.Attempt != 1 {
+			t.Errorf("%s: the state is %s while the handler runs, want in_progress", c.id, snap.State)
+		}
 		close(leave)
-		if err := <-ended; (c.err == nil) != (err == nil) || err != nil && !errors.Is(err, agent.ErrCancelled) {
+		if err := <-ended; (c.err == nil) != (err == nil) || errors.Is(c.err, context.Canceled) != errors.Is(err, agent.ErrCancelled) {
 			t.Errorf("%s: error %v", c.id, err)
 		}
 		wantLife(t, rec, c.id, append(life, c.after...))
+		ends := 0
+		for _, e := range rec.Events(c.id) {
+			if e.Type.Terminal() && e.Type != timeline.MovedToDLQ {
+				ends++
+			}
+			if e.Type == timeline.TaskCancelled && (e.StopProof != "stopped" || e.Operator == nil) {
+				t.Errorf("%s: the cancellation's proof is %q by %+v", c.id, e.StopProof, e.Operator)
+			}
+		}
+		if ends != 1 {
+			t.Errorf("%s: the run has %d ends", c.id, ends)
+		}
 	}
 }
 

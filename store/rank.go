@@ -17,7 +17,7 @@ var ranks = [...]struct {
 	{10, timeline.TaskCreated}, {20, timeline.DLQRetryRequested}, {30, timeline.TaskStarted}, {40, timeline.AttemptStarted},
 	{50, timeline.AttemptSuccess}, {60, timeline.AttemptFailed}, {70, timeline.AttemptAborted}, {80, timeline.TaskRetried},
 	{90, timeline.CircuitBreakerOpened}, {100, timeline.CircuitBreakerHalfOpened}, {110, timeline.CircuitBreakerClosed},
-	{120, timeline.CancelRequested}, {130, timeline.TaskLost}, {140, timeline.TaskFailed}, {150, timeline.MovedToDLQ},
+	{120, timeline.CancelRequested}, {125, timeline.CancelIgnored}, {130, timeline.TaskLost}, {140, timeline.TaskFailed}, {150, timeline.MovedToDLQ},
 	{160, timeline.TaskCompleted}, {170, timeline.TaskCancelled}, {180, timeline.DLQResolved}, {190, timeline.DLQDiscarded},
 	{250, timeline.Tombstone}, {251, timeline.SettingChanged},
 }

@@ -89,8 +89,8 @@ type Event struct {
 	DeadLetter *DeadLetterRef `json:"dead_letter,omitempty"`
 	// Operator is who asked for it and why (operators' events, manual retries).
 	Operator *Operator `json:"operator,omitempty"`
-	// StopProof says how a cancelled task stopped (task_cancelled), or why an
-	// attempt was aborted (attempt_aborted).
+	// StopProof says how a cancelled task stopped (task_cancelled), that it did not
+	// (cancel_ignored), or why an attempt was aborted (attempt_aborted).
 	StopProof string `json:"stop_proof,omitempty"`
 	// Gap is the range of a tombstone.
 	Gap *Gap `json:"gap,omitempty"`

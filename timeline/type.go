@@ -41,6 +41,9 @@ const (
 	CircuitBreakerClosed
 	// CancelRequested: an operator asked for the task to stop.
 	CancelRequested
+	// CancelIgnored: the handler of a cancelled task still runs after the time it
+	// had to look at its context. The run goes on; what it comes to follows.
+	CancelIgnored
 	// TaskLost: heartbeats stopped and the agent is silent altogether.
 	TaskLost
 	// TaskFailed ends a run without success; carries the reason.
@@ -84,6 +87,7 @@ var typeNames = [numTypes]string{
 	CircuitBreakerHalfOpened: "circuit_breaker_half_opened",
 	CircuitBreakerClosed:     "circuit_breaker_closed",
 	CancelRequested:          "cancel_requested",
+	CancelIgnored:            "cancel_ignored",
 	TaskLost:                 "task_lost",
 	TaskFailed:               "task_failed",
 	MovedToDLQ:               "moved_to_dlq",
@@ -156,7 +160,7 @@ func (t Type) Severity() Severity {
 	switch t {
 	case AttemptFailed, TaskFailed, TaskLost:
 		return SeverityError
-	case MovedToDLQ, TaskCancelled, AttemptAborted, DLQDiscarded, Tombstone:
+	case MovedToDLQ, TaskCancelled, AttemptAborted, CancelIgnored, DLQDiscarded, Tombstone:
 		return SeverityWarning
 	case CircuitBreakerOpened:
 		return SeverityCritical

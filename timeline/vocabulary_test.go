@@ -19,7 +19,7 @@ func TestSeverityFollowsFromTheType(t *testing.T) {
 	want := map[string]string{
 		"task_created": "info", "task_started": "info", "attempt_started": "info", "attempt_success": "info", "attempt_failed": "error",
 		"task_retried": "info", "circuit_breaker_opened": "critical", "task_failed": "error", "moved_to_dlq": "warning", "task_completed": "info",
-		"task_cancelled": "warning", "cancel_requested": "info", "attempt_aborted": "warning", "circuit_breaker_half_opened": "info",
+		"task_cancelled": "warning", "cancel_requested": "info", "cancel_ignored": "warning", "attempt_aborted": "warning", "circuit_breaker_half_opened": "info",
 		"circuit_breaker_closed": "info", "dlq_retry_requested": "info", "dlq_resolved": "info", "dlq_discarded": "warning", "task_lost": "error",
 		"tombstone": "warning", "setting_changed": "info",
 	}

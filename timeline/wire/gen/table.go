@@ -84,7 +84,7 @@ var table = []group{
 		{key: "task.attempts", name: "AttrAttempts", kind: integer, event: "Attempts", on: "task_completed, task_failed, moved_to_dlq, task_lost", doc: "how many attempts the run took, or had begun when its worker fell silent"},
 		{key: "task.duration_ms", name: "AttrDuration", kind: millis, event: "Duration", on: "attempt_success, attempt_failed, task_completed, task_failed", doc: "how long the attempt, or the whole run, took"},
 		{key: "task.failure.reason", name: "AttrFailureReason", kind: enum, typ: "timeline.FailureReason", event: "Reason", on: "task_failed, moved_to_dlq", doc: "exhausted, permanent, circuit_open, deadline, poison, retry_after_too_long, retry_budget, lost, cancelled"},
-		{key: "task.stop_proof", name: "AttrStopProof", kind: text, event: "StopProof", cut: "timeline.MaxMessageBytes", on: "task_cancelled, attempt_aborted", doc: "how the task stopped, or why the attempt was aborted"},
+		{key: "task.stop_proof", name: "AttrStopProof", kind: text, event: "StopProof", cut: "timeline.MaxMessageBytes", on: "task_cancelled, cancel_ignored, attempt_aborted", doc: "how the task stopped, that it did not, or why the attempt was aborted"},
 	}},
 	{title: "Error", name: "Error", fields: []field{
 		{key: "error.type", name: "AttrErrorType", kind: text, event: "Kind", always: true, aliases: []string{"exception.type"}, on: "attempt_failed, task_failed, moved_to_dlq", doc: "low-cardinality name of the condition: http_503, timeout, _OTHER …"},
@@ -137,7 +137,7 @@ var table = []group{
 		{key: "dead_letter.source_id", name: "AttrDeadLetterSource", kind: text, event: "SourceID", on: "dlq_retry_requested", doc: "the source that holds the task, where only that one can start its next run"},
 	}},
 	{title: "Operator", name: "Operator", fields: []field{
-		{key: "operator.actor", name: "AttrOperatorActor", kind: text, event: "Actor", always: true, on: "dlq_retry_requested, dlq_discarded, cancel_requested, task_retried, task_cancelled", doc: "who asked for it"},
+		{key: "operator.actor", name: "AttrOperatorActor", kind: text, event: "Actor", always: true, on: "dlq_retry_requested, dlq_discarded, cancel_requested, cancel_ignored, task_retried, task_cancelled", doc: "who asked for it"},
 		{key: "operator.reason", name: "AttrOperatorReason", kind: text, event: "Reason", cut: "timeline.MaxMessageBytes", on: "as operator.actor", doc: "why; cut at 8 KiB"},
 		{key: "operator.command_id", name: "AttrOperatorCommandID", kind: id, event: "CommandID", on: "as operator.actor", doc: "the command the action became"},
 		{key: "operator.input_sha256_before", name: "AttrInputBefore", kind: text, event: "InputBefore", on: "dlq_retry_requested with an edited input", doc: "SHA-256 of the input before"},

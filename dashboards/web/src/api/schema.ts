@@ -492,7 +492,7 @@ export interface components {
             source_id?: string;
             source_seq?: number;
             /** @enum {string} */
-            type: "task_created" | "dlq_retry_requested" | "task_started" | "attempt_started" | "attempt_success" | "attempt_failed" | "attempt_aborted" | "task_retried" | "circuit_breaker_opened" | "circuit_breaker_half_opened" | "circuit_breaker_closed" | "cancel_requested" | "task_lost" | "task_failed" | "moved_to_dlq" | "task_completed" | "task_cancelled" | "dlq_resolved" | "dlq_discarded" | "tombstone" | "setting_changed";
+            type: "task_created" | "dlq_retry_requested" | "task_started" | "attempt_started" | "attempt_success" | "attempt_failed" | "attempt_aborted" | "task_retried" | "circuit_breaker_opened" | "circuit_breaker_half_opened" | "circuit_breaker_closed" | "cancel_requested" | "cancel_ignored" | "task_lost" | "task_failed" | "moved_to_dlq" | "task_completed" | "task_cancelled" | "dlq_resolved" | "dlq_discarded" | "tombstone" | "setting_changed";
             /** @description The type of the task */
             task_type?: string;
             severity: components["schemas"]["Severity"];

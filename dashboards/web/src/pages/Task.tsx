@@ -83,7 +83,7 @@ function Payment({ task }: { task: TaskRow }) {
 }
 
 const tabs = [["overview", "Overview"], ["timeline", "Timeline"], ["attempts", "Attempts"], ["payloads", "Input/Output"], ["payment", "Payment"]] as const;
-const marked = new Set(["circuit_breaker_opened", "circuit_breaker_half_opened", "circuit_breaker_closed", "cancel_requested", "dlq_retry_requested"]);
+const marked = new Set(["circuit_breaker_opened", "circuit_breaker_half_opened", "circuit_breaker_closed", "cancel_requested", "cancel_ignored", "dlq_retry_requested"]);
 
 export function Task() {
   const { id } = useParams({ strict: false }) as { id: string };
