@@ -1,16 +1,31 @@
 // Package asynqrunner attaches Tasktrail to asynq: a middleware for the worker,
 // a client for the side that enqueues, and the way back, on which a retried dead
-// letter is enqueued again as its task's next run.
+// letter is enqueued again as its task's next run and a cancelled task that waits
+// is taken out.
 //
-// asynq keeps the tasks and does the waiting; this package never sleeps and keeps
-// no state of its own. It lives in a module of its own, so that asynq reaches
-// only those who use it.
+//	r, err := asynqrunner.New(a, asynqrunner.Config{Client: client, Inspector: inspector, Queues: []string{"default"}})
+//	mux.Use(r.Middleware())
+//	srv := asynq.NewServer(redis, r.Configure(asynq.Config{…}))
+//
+// asynq keeps the tasks and does the waiting; this package never sleeps. It lives
+// in a module of its own, so that asynq reaches only those who use it.
+//
+// # What asynq shows
+//
+// An attempt that is to be tried again is asynq's retry, after the agent's delay.
+// A run that is over without success (permanent, exhausted, cancelled, its
+// provider's breaker open) is archived, whatever retries it had left. An attempt
+// that a shutdown stopped is not counted. asynq does not wait for a handler whose
+// task it has put back at the end of its ShutdownTimeout: call [Runner.Wait] after
+// the server's Shutdown and before the agent's Close, so that such attempts are on
+// record as aborted and not as the death of their worker.
 package asynqrunner
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -44,7 +59,11 @@ type Config struct {
 	// Client enqueues retries. Without one, dead letters of this worker can not be
 	// retried through asynq, and say so.
 	Client *asynq.Client
-	// Queues are those whose retries this worker takes. Defaults to none.
+	// Inspector is asked how much waits in Queues, and takes cancelled tasks that
+	// wait out of them. Defaults to none: no depth is reported, and a cancelled task
+	// is stopped when its turn comes.
+	Inspector *asynq.Inspector
+	// Queues are those whose retries and cancels this worker takes. Defaults to none.
 	Queues []string
 	// Retention is how long asynq keeps a completed retry, so that the same run is
 	// never enqueued twice. Defaults to 24 h.
@@ -53,8 +72,9 @@ type Config struct {
 
 // Runner is the attachment of one worker. It is safe for concurrent use.
 type Runner struct {
-	agent *agent.Agent
-	cfg   Config
+	agent   *agent.Agent
+	cfg     Config
+	running running
 }
 
 // New attaches an agent to asynq and registers the queues whose retries it takes.
@@ -74,6 +94,12 @@ func New(a *agent.Agent, cfg Config) (*Runner, error) {
 			return nil, fmt.Errorf("asynqrunner: queue %s: a Client is needed to take its retries", q)
 		}
 		a.HandleQueue(q, r.requeue)
+		if cfg.Inspector != nil {
+			a.HandleCancels(q, r.cancel)
+		}
+	}
+	if cfg.Inspector != nil && len(cfg.Queues) > 0 {
+		a.ReportDepths(r.depths)
 	}
 	return r, nil
 }
@@ -90,9 +116,16 @@ func (r *Runner) Middleware() asynq.MiddlewareFunc {
 }
 
 func (r *Runner) process(ctx context.Context, t *asynq.Task, next asynq.Handler) error {
+	defer r.running.begin()()
 	task, delivery := r.describe(ctx, t)
 	step := r.agent.Step(ctx, task, delivery, func(ctx context.Context, _ agent.Task) (agent.Result, error) {
-		return agent.Result{}, next.ProcessTask(ctx, t)
+		ctx, stop := beforeAsynq(ctx)
+		defer stop()
+		err := next.ProcessTask(ctx, t)
+		if final(err) {
+			err = agent.Permanent(err)
+		}
+		return agent.Result{}, err
 	})
 	switch step.Outcome {
 	case agent.Completed:
@@ -104,6 +137,26 @@ func (r *Runner) process(ctx context.Context, t *asynq.Task, next asynq.Handler)
 	default:
 		return fmt.Errorf("%w: %w", step.Err, asynq.SkipRetry)
 	}
+}
+
+// final reports whether the handler, or asynq in its place, says that no further
+// attempt can help.
+func final(err error) bool {
+	return errors.Is(err, asynq.SkipRetry) || errors.Is(err, asynq.RevokeTask) || errors.Is(err, asynq.ErrHandlerNotFound)
+}
+
+var errTimeout = errors.New("the attempt took longer than asynq gives the task")
+
+// beforeAsynq ends the attempt's context a little before asynq's own timeout or
+// deadline does: what the handler returns then is a timeout like any other, and
+// counts. asynq would not wait for it.
+func beforeAsynq(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	margin := min(time.Second, time.Until(deadline)/10)
+	return context.WithDeadlineCause(ctx, deadline.Add(-margin), errTimeout)
 }
 
 // describe puts together what the payload says, what asynq knows and what the
@@ -119,7 +172,7 @@ func (r *Runner) describe(ctx context.Context, t *asynq.Task) (agent.Task, agent
 		task.ID = id
 	}
 	queue, _ := asynq.GetQueueName(ctx)
-	fillTask(&task, t, queue)
+	fillTask(&task, t, queue, id)
 	task.TraceCarrier = headers
 	retried, _ := asynq.GetRetryCount(ctx)
 	// asynq gives up after its own count, whatever we decide: the smaller one holds.
@@ -139,10 +192,19 @@ func (r *Runner) describe(ctx context.Context, t *asynq.Task) (agent.Task, agent
 	return task, d
 }
 
-func fillTask(task *agent.Task, t *asynq.Task, queue string) {
+// Task metadata that carry what the way back needs where the task's own fields say
+// something else.
+const (
+	metaType = "asynq.type"
+	metaID   = "asynq.id"
+)
+
+func fillTask(task *agent.Task, t *asynq.Task, queue, id string) {
 	if task.Type == "" {
 		task.Type = t.Type()
 	}
+	note(task, metaType, t.Type(), task.Type)
+	note(task, metaID, id, task.ID)
 	if task.Queue == "" {
 		task.Queue = queue
 	}
@@ -152,6 +214,18 @@ func fillTask(task *agent.Task, t *asynq.Task, queue string) {
 	if task.Input == nil {
 		task.Input = t.Payload()
 	}
+}
+
+// note keeps asynq's own word where the task's is another.
+func note(task *agent.Task, key, asynqs, ours string) {
+	if asynqs == ours {
+		return
+	}
+	task.Metadata = maps.Clone(task.Metadata)
+	if task.Metadata == nil {
+		task.Metadata = map[string]string{}
+	}
+	task.Metadata[key] = asynqs
 }
 
 // delayed is what asynq gets back of an attempt that is to be tried again.
@@ -164,6 +238,10 @@ type delayed struct {
 func (d *delayed) Error() string { return d.err.Error() }
 func (d *delayed) Unwrap() error { return d.err }
 
+// leaseDelay is how long a task waits whose worker died: nothing is known against
+// the task, and asynq has waited for its lease already.
+const leaseDelay = time.Second
+
 // Configure sets what a server needs to wait as the agent decides: RetryDelayFunc
 // and IsFailure. What the configuration had is used for tasks that are not ours.
 func (r *Runner) Configure(cfg asynq.Config) asynq.Config {
@@ -173,10 +251,14 @@ func (r *Runner) Configure(cfg asynq.Config) asynq.Config {
 		if errors.As(err, &d) {
 			return d.delay
 		}
-		if delay == nil {
+		switch {
+		case delay != nil:
+			return delay(n, err, t)
+		case errors.Is(err, asynq.ErrLeaseExpired):
+			return leaseDelay
+		default:
 			return asynq.DefaultRetryDelayFunc(n, err, t)
 		}
-		return delay(n, err, t)
 	}
 	// An aborted attempt does not count: asynq hands the task out again with the
 	// count it had.
