@@ -110,6 +110,18 @@ type Deps struct {
 	// Idempotency remembers the answers of mutating calls. Defaults to
 	// [NewMemoryIdempotency], which only this process knows.
 	Idempotency IdempotencyStore
+	// Settings reads what operators set. Without it the routes of bulk actions and
+	// silences answer 503.
+	Settings SettingReader
+	// Alerts, Channels, Providers and Keys answer the routes of their name, which
+	// without them answer 503.
+	Alerts    AlertReader
+	Channels  ChannelManager
+	Providers ProviderReader
+	Keys      KeyManager
+	// Leases makes one of several processes work on bulk actions. Without it this
+	// process takes itself to be the only one.
+	Leases Leaser
 	// Ready are the checks of /readyz by name.
 	Ready map[string]ReadyFunc
 	// Gatherer is what /metrics shows beside the service's own metrics.

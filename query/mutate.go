@@ -9,11 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"mime"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -53,39 +51,80 @@ type accepted struct {
 	location         string
 }
 
-// mutation makes the handler of a mutating call: it reads the body, honours the
-// Idempotency-Key, and answers 202.
+// reply is the answer of a mutating call that was accepted.
+type reply struct {
+	status   int
+	location string
+	// body is what is encoded; nil for an answer without one.
+	body any
+	// again is the body of the same answer asked for again, where the first shows what
+	// is shown once.
+	again any
+}
+
+// mutation makes the handler of a call about one task: it reads the body, honours
+// the Idempotency-Key, and answers 202.
 func (s *Server) mutation(fields []string, do func(*request, order) (accepted, error)) func(*request) error {
+	return s.change(func(r *request, body []byte) (reply, error) {
+		o, err := parseOrder(r.c.Get(fiber.HeaderContentType), body, fields)
+		if err != nil {
+			return reply{}, err
+		}
+		r.audit = append(r.audit, "reason", o.reason)
+		a, err := do(r, o)
+		return reply{status: fiber.StatusAccepted, location: a.location, body: a}, err
+	})
+}
+
+// change makes the handler of a mutating call, which honours the Idempotency-Key.
+func (s *Server) change(do func(r *request, body []byte) (reply, error)) func(*request) error {
 	return func(r *request) error {
 		if err := r.params.err(); err != nil {
 			return err
 		}
 		body := slices.Clone(r.c.Body())
-		o, err := parseOrder(r.c.Get(fiber.HeaderContentType), body, fields)
+		key := r.c.Get(headerIdempotencyKey)
+		if key != "" {
+			return s.once(r, key, body, func() (reply, error) { return do(r, body) })
+		}
+		a, err := do(r, body)
 		if err != nil {
 			return err
 		}
-		r.audit = append(r.audit, "reason", o.reason)
-		key := r.c.Get(headerIdempotencyKey)
-		if key == "" {
-			a, err := do(r, o)
-			if err != nil {
-				return err
-			}
-			return r.accept(a)
+		b, err := a.encode()
+		if err != nil {
+			return err
 		}
-		return s.once(r, key, body, func() (accepted, error) { return do(r, o) })
+		return r.reply(Answer{Status: a.status, Location: a.location, Body: b})
 	}
 }
 
-func (r *request) accept(a accepted) error {
-	r.c.Set(fiber.HeaderLocation, a.location)
-	return r.answer(fiber.StatusAccepted, a)
+func (a reply) encode() ([]byte, error) {
+	if a.body == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(a.body)
+	if err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return b, nil
+}
+
+func (r *request) reply(a Answer) error {
+	if a.Location != "" {
+		r.c.Set(fiber.HeaderLocation, a.Location)
+	}
+	if len(a.Body) == 0 {
+		r.c.Set(fiber.HeaderCacheControl, "no-store")
+		r.c.Status(a.Status)
+		return nil
+	}
+	return r.send(a.Status, a.Body)
 }
 
 // once does the work of the first request with a key, and gives its answer to the
 // others.
-func (s *Server) once(r *request, key string, body []byte, do func() (accepted, error)) error {
+func (s *Server) once(r *request, key string, body []byte, do func() (reply, error)) error {
 	if len(key) > maxIdempotencyKeyBytes || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return invalid(headerIdempotencyKey, "want 1 to %d printable ASCII characters", maxIdempotencyKeyBytes)
 	}
@@ -105,8 +144,7 @@ func (s *Server) once(r *request, key string, body []byte, do func() (accepted, 
 	case remembered != nil:
 		r.audit = append(r.audit, "replayed", true)
 		r.c.Set(headerReplayed, "true")
-		r.c.Set(fiber.HeaderLocation, remembered.Location)
-		return r.send(remembered.Status, remembered.Body)
+		return r.reply(*remembered)
 	}
 	finished := false
 	defer func() {
@@ -121,35 +159,30 @@ func (s *Server) once(r *request, key string, body []byte, do func() (accepted, 
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(a)
+	b, err := a.encode()
 	if err != nil {
-		return fmt.Errorf("encode answer: %w", err)
+		return err
+	}
+	answer := Answer{Status: a.status, Location: a.location, Body: b}
+	remember := answer
+	if a.again != nil {
+		if remember.Body, err = (reply{body: a.again}).encode(); err != nil {
+			return err
+		}
 	}
 	finished = true
-	if err := s.deps.Idempotency.Finish(context.WithoutCancel(r.ctx), full, Answer{Status: fiber.StatusAccepted, Location: a.location, Body: b}); err != nil {
+	if err := s.deps.Idempotency.Finish(context.WithoutCancel(r.ctx), full, remember); err != nil {
 		s.log.Warn("remember answer of idempotency key", "error", err, "request_id", r.id)
 	}
-	r.c.Set(fiber.HeaderLocation, a.location)
-	return r.send(fiber.StatusAccepted, b)
+	return r.reply(answer)
 }
 
 func parseOrder(contentType string, body []byte, allowed []string) (order, error) {
 	var o order
-	wrong := func(field, format string, args ...any) error {
-		return &failure{code: codeInvalidBody, field: field, detail: fmt.Sprintf(format, args...)}
-	}
-	if len(bytes.TrimSpace(body)) == 0 {
-		return o, nil
-	}
-	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != fiber.MIMEApplicationJSON {
-		return o, &failure{code: codeUnsupportedMedia, detail: "send Content-Type: application/json"}
-	}
-	if !utf8.Valid(body) {
-		return o, wrong("", "must be valid UTF-8")
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
-		return o, wrong("", "want one JSON object")
+	wrong := wrongBody
+	fields, err := checkBody(contentType, body)
+	if err != nil {
+		return o, err
 	}
 	for name := range fields {
 		if !slices.Contains(allowed, name) {
@@ -160,8 +193,8 @@ func parseOrder(contentType string, body []byte, allowed []string) (order, error
 		if err := json.Unmarshal(raw, &o.reason); err != nil {
 			return o, wrong("reason", "want a string")
 		}
-		if len(o.reason) > maxReasonBytes || strings.IndexByte(o.reason, 0) >= 0 {
-			return o, wrong("reason", "want at most %d bytes without NUL", maxReasonBytes)
+		if err := checkReason(o.reason); err != nil {
+			return o, err
 		}
 	}
 	if raw, ok := fields["input_patch"]; ok {
