@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tasktrail/tasktrail/timeline/readmodel"
@@ -108,9 +109,9 @@ type listBody[T any] struct {
 }
 
 // page reads the part of a list a request asks for, and the hash its cursors are
-// bound to.
-func (s *Server) page(r *request) (readmodel.Page, [16]byte, error) {
-	hash := filterHash(r.route.path, r.scope, r.params)
+// bound to. What the path names beside the route is part of what is asked.
+func (s *Server) page(r *request, named ...string) (readmodel.Page, [16]byte, error) {
+	hash := filterHash(strings.Join(append([]string{r.route.path}, named...), "\x00"), r.scope, r.params)
 	page := readmodel.Page{Limit: r.params.integer("limit", 1, maxLimit, defaultLimit)}
 	if err := r.params.err(); err != nil {
 		return page, hash, err

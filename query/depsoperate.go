@@ -15,9 +15,12 @@ import (
 // acknowledgement ([timeline.SettingAlertState], its id the alert's, its body a
 // [readmodel.Acknowledgement]) are written here and acted on by alerting.
 type SettingReader interface {
-	// Settings returns the latest version of each setting of a kind in the scope's
-	// namespace, deleted ones left out. An empty namespace is every namespace.
-	Settings(ctx context.Context, scope readmodel.Scope, kind string) ([]timeline.StoredSetting, error)
+	// Settings returns what is in force of a kind in a namespace, in the order of
+	// ids. An empty namespace means those of all.
+	Settings(ctx context.Context, namespace, kind string) ([]timeline.StoredSetting, error)
+	// Setting returns the latest version of one, deleted or not;
+	// [readmodel.ErrNotFound] where there never was one.
+	Setting(ctx context.Context, namespace, kind, id string) (timeline.StoredSetting, error)
 }
 
 // AlertReader reads alerts.

@@ -101,19 +101,6 @@ func (s *Server) foldedLetter(ctx context.Context, scope readmodel.Scope, d time
 	return d, nil
 }
 
-func (s *Server) getErrors(r *request) error {
-	within := r.params.within("from", "to")
-	page, hash, err := s.page(r)
-	if err != nil {
-		return err
-	}
-	rows, err := s.deps.Reader.Errors(r.ctx, r.scope, within, page)
-	if err != nil {
-		return readFailure("list errors", err)
-	}
-	return r.answer(fiber.StatusOK, listOf(s, hash, rows, viewErrorGroup))
-}
-
 func (s *Server) getHealth(r *request) error {
 	window := r.params.duration("window", time.Minute, maxWindow, time.Hour)
 	if err := r.params.err(); err != nil {

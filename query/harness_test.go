@@ -263,7 +263,7 @@ func conforms(method, target string, a answer) error {
 		return err
 	}
 	// The id's value is no matter here, and the validator is particular about it.
-	pattern = strings.NewReplacer("{task_id}", "x", "{id}", "00000000-0000-0000-0000-000000000000").Replace(pattern)
+	pattern = strings.NewReplacer("{task_id}", "x", "{name}", "x", "{fingerprint}", "x", "{id}", "00000000-0000-0000-0000-000000000000").Replace(pattern)
 	req := &http.Request{Method: method, URL: &url.URL{Scheme: "http", Host: "localhost", Path: pattern}, Header: http.Header{}}
 	resp := &http.Response{StatusCode: a.status, Header: a.header.Clone(), Body: io.NopCloser(bytes.NewReader(a.body))}
 	ok, errs := v.ValidateHttpResponse(req, resp)
@@ -285,7 +285,7 @@ func documented(path string) string {
 	if strings.HasPrefix(path, "/tasks/:id") {
 		return strings.Replace(path, ":id", "{task_id}", 1)
 	}
-	return strings.Replace(path, ":id", "{id}", 1)
+	return strings.NewReplacer(":id", "{id}", ":name", "{name}", ":fingerprint", "{fingerprint}").Replace(path)
 }
 
 // fill puts a completed, a running, a failed and a cancelled task of u1, and a

@@ -189,6 +189,15 @@ func (p *params) boolean(name string) bool {
 	return v == "true"
 }
 
+// choice is true, false, or nil where the parameter is not there.
+func (p *params) choice(name string) *bool {
+	if _, ok := p.raw(name); !ok {
+		return nil
+	}
+	v := p.boolean(name)
+	return &v
+}
+
 // duration reads 90s, 1h30m or 7d.
 func (p *params) duration(name string, low, high, otherwise time.Duration) time.Duration {
 	v, ok := p.raw(name)
@@ -252,30 +261,38 @@ func (p *params) traceID(name string) timeline.TraceID {
 // pathTaskID decodes the task id of a path, where slashes and the like stand
 // percent-encoded.
 func pathTaskID(raw string) (string, error) {
-	id, err := url.PathUnescape(raw)
-	switch {
-	case err != nil:
-		return "", invalid("task_id", "is not valid percent-encoding")
-	case id == "":
-		return "", invalid("task_id", "must not be empty")
-	case len(id) > timeline.MaxTaskIDBytes:
-		return "", invalid("task_id", "%d bytes, the limit is %d", len(id), timeline.MaxTaskIDBytes)
-	case !utf8.ValidString(id):
-		return "", invalid("task_id", "must be valid UTF-8")
-	case strings.IndexByte(id, 0) >= 0:
-		return "", invalid("task_id", "must not contain a NUL byte")
-	}
-	return id, nil
+	return pathText("task_id", raw, timeline.MaxTaskIDBytes)
 }
 
-func pathDeadLetterID(raw string) (timeline.ID, error) {
+// pathText decodes a segment of a path that is free text.
+func pathText(field, raw string, limit int) (string, error) {
+	v, err := url.PathUnescape(raw)
+	switch {
+	case err != nil:
+		return "", invalid(field, "is not valid percent-encoding")
+	case v == "":
+		return "", invalid(field, "must not be empty")
+	case len(v) > limit:
+		return "", invalid(field, "%d bytes, the limit is %d", len(v), limit)
+	case !utf8.ValidString(v):
+		return "", invalid(field, "must be valid UTF-8")
+	case strings.IndexByte(v, 0) >= 0:
+		return "", invalid(field, "must not contain a NUL byte")
+	}
+	return v, nil
+}
+
+func pathDeadLetterID(raw string) (timeline.ID, error) { return pathID(raw, "a dead letter's id") }
+
+// pathID decodes a segment of a path that is an id of ours.
+func pathID(raw, whose string) (timeline.ID, error) {
 	v, err := url.PathUnescape(raw)
 	if err != nil {
 		return timeline.ID{}, invalid("id", "is not valid percent-encoding")
 	}
 	id, err := timeline.ParseID(v)
 	if err != nil || id.IsZero() {
-		return timeline.ID{}, invalid("id", "want the 36 characters of a dead letter's id")
+		return timeline.ID{}, invalid("id", "want the 36 characters of %s", whose)
 	}
 	return id, nil
 }

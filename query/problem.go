@@ -58,12 +58,16 @@ const (
 	codeNoDeadLetter        code = "no_dead_letter"
 	codeRunClaimed          code = "run_claimed"
 	codeIdempotencyInUse    code = "idempotency_key_in_use"
+	codeAlertResolved       code = "alert_resolved"
+	codeBulkEnded           code = "bulk_ended"
 	codeBodyTooLarge        code = "body_too_large"
 	codeUnsupportedMedia    code = "unsupported_media_type"
 	codeNotReplayable       code = "not_replayable"
 	codeNotRequeueable      code = "not_requeueable"
 	codePatchNotApplicable  code = "patch_not_applicable"
 	codeIdempotencyMismatch code = "idempotency_key_reused"
+	codeTooMany             code = "too_many"
+	codeNothingSelected     code = "nothing_selected"
 	codeRateLimited         code = "rate_limited"
 	codeHeaderTooLarge      code = "header_too_large"
 	codeInternal            code = "internal"
@@ -98,12 +102,16 @@ var statuses = map[code]struct {
 	codeNoDeadLetter:        {409, "The task has no dead letter to retry"},
 	codeRunClaimed:          {409, "Another request starts this run"},
 	codeIdempotencyInUse:    {409, "The first request with this key is being worked on"},
+	codeAlertResolved:       {409, "The alert is resolved"},
+	codeBulkEnded:           {409, "The bulk action has ended"},
 	codeBodyTooLarge:        {413, "The body is too large"},
 	codeUnsupportedMedia:    {415, "The body is not JSON"},
 	codeNotReplayable:       {422, "The original input is not to be had"},
 	codeNotRequeueable:      {422, "Nothing can run the task again"},
 	codePatchNotApplicable:  {422, "The input cannot be edited"},
 	codeIdempotencyMismatch: {422, "The idempotency key stands for another request"},
+	codeTooMany:             {422, "There are too many"},
+	codeNothingSelected:     {422, "Nothing is selected"},
 	codeRateLimited:         {429, "Too many requests"},
 	codeHeaderTooLarge:      {431, "The request's line and headers are too large"},
 	codeInternal:            {500, "Something went wrong"},
@@ -172,7 +180,7 @@ func asFailure(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, readmodel.ErrNotFound):
-		return &failure{code: codeNotFound, detail: "there is no such task or dead letter, or the token does not show it"}
+		return &failure{code: codeNotFound, detail: "there is nothing of that name here, or the token does not show it"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{code: codeTimeout, detail: "ask for less, or again later", retryAfter: time.Second, cause: err}
 	case errors.Is(err, context.Canceled):

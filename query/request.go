@@ -28,8 +28,15 @@ const (
 	accessAny access = iota
 	// accessRead: read:all, or read with a user.
 	accessRead
+	// accessReadAll: read:all, for what belongs to no user.
+	accessReadAll
 	// accessOperate: operate.
 	accessOperate
+	// accessOperateAll: operate without a user whose tasks alone the token sees, for
+	// what belongs to no user.
+	accessOperateAll
+	// accessAdmin: admin.
+	accessAdmin
 )
 
 // route is one route of the API.
@@ -61,9 +68,25 @@ type request struct {
 // payload reports whether the caller may see inputs and outputs.
 func (r *request) payload() bool { return r.principal.Has(auth.ScopeReadPayload) }
 
+// target is what the path names.
+func (r *request) target() string {
+	for _, name := range [...]string{"id", "fingerprint", "name"} {
+		if v := r.c.Params(name); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
 func (r *request) taskID() (string, error) { return pathTaskID(r.c.Params("id")) }
 
 func (r *request) deadLetterID() (timeline.ID, error) { return pathDeadLetterID(r.c.Params("id")) }
+
+func (r *request) pathID(whose string) (timeline.ID, error) { return pathID(r.c.Params("id"), whose) }
+
+func (r *request) pathName() (string, error) {
+	return pathText("name", r.c.Params("name"), timeline.MaxNameBytes)
+}
 
 // answer sends a JSON body.
 func (r *request) answer(status int, body any) error {
@@ -143,14 +166,8 @@ func (s *Server) admit(r *request) error {
 		s.metrics.refused.WithLabelValues("rate").Inc()
 		return &failure{code: codeRateLimited, retryAfter: max(wait, time.Millisecond), detail: fmt.Sprintf("a token may ask %g times a second", s.cfg.RatePerSecond)}
 	}
-	switch {
-	case r.route.access == accessRead && !p.MayRead():
-		if p.Has(auth.ScopeRead) {
-			return fail(codeForbidden, "a token without a user needs the scope read:all")
-		}
-		return fail(codeForbidden, "the scope read or read:all is needed")
-	case r.route.access == accessOperate && !p.Has(auth.ScopeOperate):
-		return fail(codeForbidden, "the scope operate is needed")
+	if err := r.route.access.check(p); err != nil {
+		return err
 	}
 	allowed := append(slices.Clone(r.route.params), "namespace")
 	if r.params, err = parseParams(string(r.c.Context().URI().QueryString()), allowed, r.route.repeatable); err != nil {
@@ -168,6 +185,36 @@ func (s *Server) admit(r *request) error {
 		return &failure{code: codeNamespaceForbidden, field: "namespace"}
 	}
 	r.scope = readmodel.Scope{Namespace: ns, UserID: p.Restricted()}
+	return nil
+}
+
+// check says what a token lacks.
+func (a access) check(p auth.Principal) error {
+	switch a {
+	case accessRead:
+		if p.MayRead() {
+			return nil
+		}
+		if p.Has(auth.ScopeRead) {
+			return fail(codeForbidden, "a token without a user needs the scope read:all")
+		}
+		return fail(codeForbidden, "the scope read or read:all is needed")
+	case accessReadAll:
+		if !p.Has(auth.ScopeReadAll) {
+			return fail(codeForbidden, "the scope read:all is needed")
+		}
+	case accessOperate, accessOperateAll:
+		if !p.Has(auth.ScopeOperate) {
+			return fail(codeForbidden, "the scope operate is needed")
+		}
+		if a == accessOperateAll && p.Restricted() != "" {
+			return fail(codeForbidden, "this is everybody's: a token of one user may not change it")
+		}
+	case accessAdmin:
+		if !p.Has(auth.ScopeAdmin) {
+			return fail(codeForbidden, "the scope admin is needed")
+		}
+	}
 	return nil
 }
 
@@ -289,6 +336,6 @@ func (s *Server) auditLine(r *request, err error) {
 	}
 	s.log.Info("audit", append([]any{
 		"actor", r.principal.ID, "user_id", r.principal.UserID, "action", r.route.method + " " + r.route.path, "namespace", r.scope.Namespace,
-		"target", printable(r.c.Params("id")), "status", status, "result", result, "request_id", r.id, "remote", r.c.IP(),
+		"target", printable(r.target()), "status", status, "result", result, "request_id", r.id, "remote", r.c.IP(),
 	}, r.audit...)...)
 }

@@ -51,6 +51,7 @@ type Server struct {
 	limiters *limiters
 	streams  *quota
 	overlay  *overlay
+	settings *settings
 	locks    *taskLocks
 	working  chan struct{} // one token a request in work
 	ids      timeline.IDGenerator
@@ -108,7 +109,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		cfg: cfg, deps: deps, log: deps.Logger, now: deps.Now, metrics: newMetrics(),
 		cursors: cursors{cursorKey}, sessions: seal, limiters: newLimiters(cfg.RatePerSecond, cfg.RateBurst),
 		streams: newQuota(cfg.MaxStreams, cfg.MaxStreamsPerToken), overlay: newOverlay(cfg.OverlayTTL, deps.Now),
-		locks: newTaskLocks(), working: make(chan struct{}, cfg.MaxConcurrent),
+		settings: newSettings(deps.Settings, cfg.OverlayTTL, deps.Now),
+		locks:    newTaskLocks(), working: make(chan struct{}, cfg.MaxConcurrent),
 	}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	s.streamBase, s.cancelStreams = context.WithCancelCause(s.base)

@@ -115,13 +115,3 @@ func viewHealth(h readmodel.Health, restricted bool) healthView {
 	v.Tasks = tasks
 	return v
 }
-
-func viewErrorGroup(g readmodel.ErrorGroup) readmodel.ErrorGroup {
-	if g.Types == nil {
-		g.Types = []string{}
-	}
-	if g.Queues == nil {
-		g.Queues = []string{}
-	}
-	return g
-}

@@ -118,7 +118,7 @@ func (s *Store) ReleaseRun(_ context.Context, namespace, taskID string, run int,
 func (s *Store) byTask(scope readmodel.Scope) map[string][]timeline.Event {
 	all := map[string][]timeline.Event{}
 	for _, e := range s.events {
-		if e.Namespace == scope.Namespace {
+		if e.Namespace == scope.Namespace && e.Type.OfTask() {
 			all[e.Task.ID] = append(all[e.Task.ID], e)
 		}
 	}
