@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // TestAuthorizationMatrix asks every route with every kind of token. The target
@@ -48,27 +50,76 @@ func TestAuthorizationMatrix(t *testing.T) {
 		}
 		return r
 	}
-	letter := letterID("failed", 1)
+	change := func(status int, changes ...any) row {
+		r := but(operate)
+		for k, v := range r {
+			if v == 202 {
+				r[k] = status
+			}
+		}
+		return but(r, changes...)
+	}
+	everybody := but(read, "user", 403, "useroperator", 403, "otheruser", 403)
+	everybodys := func(status int) row {
+		return change(status, "useroperator", 403, "otheruser", 403, "elsewhere", status)
+	}
+	admin := row{}
+	for k, v := range read {
+		if admin[k] = 403; k == "admin" || v > 403 || v == 401 {
+			admin[k] = v
+		}
+	}
+	letter, alert := letterID("failed", 1), timeline.TaskAlertID("default", "failed").String()
+	const selection = `{"filter":{"type":"payment"}}`
 	matrix := map[string]struct {
 		target string
 		want   row
+		body   string
 	}{
-		"GET /tasks/monitoring/health":   {"/tasks/monitoring/health", read},
-		"GET /tasks":                     {"/tasks", read},
-		"GET /tasks/:id":                 {"/tasks/failed", one},
-		"GET /tasks/:id/timeline":        {"/tasks/failed/timeline", one},
-		"GET /tasks/:id/attempts":        {"/tasks/failed/attempts", one},
-		"POST /tasks/:id/retry":          {"/tasks/failed/retry", operate},
-		"POST /tasks/:id/cancel":         {"/tasks/running/cancel", operate},
-		"GET /failed-tasks":              {"/failed-tasks", read},
-		"GET /failed-tasks/:id":          {"/failed-tasks/" + letter, one},
-		"POST /failed-tasks/:id/retry":   {"/failed-tasks/" + letter + "/retry", operate},
-		"POST /failed-tasks/:id/discard": {"/failed-tasks/" + letter + "/discard", operate},
-		"GET /errors":                    {"/errors", read},
-		"GET /stream":                    {"/stream?topics=task:failed", but(one, "elsewhere", 200)},
-		"POST /session":                  {"/session", whole(201)},
-		"DELETE /session":                {"/session", whole(204)},
-		"GET /whoami":                    {"/whoami", valid},
+		"POST /failed-tasks/bulk-retry":              {"/failed-tasks/bulk-retry", but(operate, "otheruser", 202, "elsewhere", 422), selection},
+		"POST /failed-tasks/bulk-discard":            {"/failed-tasks/bulk-discard", but(operate, "otheruser", 202, "elsewhere", 422), selection},
+		"GET /bulk":                                  {"/bulk", read, ""},
+		"GET /bulk/:id":                              {"/bulk/" + testBulk, one, ""},
+		"GET /bulk/:id/items":                        {"/bulk/" + testBulk + "/items", one, ""},
+		"POST /bulk/:id/pause":                       {"/bulk/" + testBulk + "/pause", change(409), ""},
+		"POST /bulk/:id/resume":                      {"/bulk/" + testBulk + "/resume", change(409), ""},
+		"POST /bulk/:id/abort":                       {"/bulk/" + testBulk + "/abort", change(409), ""},
+		"POST /errors/:fingerprint/resolve":          {"/errors/fp1:00/resolve", everybodys(200), ""},
+		"POST /errors/:fingerprint/ignore":           {"/errors/fp1:00/ignore", everybodys(200), ""},
+		"POST /errors/:fingerprint/reopen":           {"/errors/fp1:00/reopen", everybodys(200), ""},
+		"GET /alerts":                                {"/alerts", read, ""},
+		"GET /alerts/:id":                            {"/alerts/" + alert, one, ""},
+		"POST /alerts/:id/acknowledge":               {"/alerts/" + alert + "/acknowledge", change(200), ""},
+		"GET /silences":                              {"/silences", everybody, ""},
+		"POST /silences":                             {"/silences", everybodys(201), `{"match":{"type":["payment"]},"duration":"1h","reason":"x"}`},
+		"GET /silences/:id":                          {"/silences/" + testSilence, but(everybody, "elsewhere", 404), ""},
+		"PUT /silences/:id":                          {"/silences/" + testSilence, but(everybodys(200), "elsewhere", 404), `{"match":{"type":["payment"]},"ends_at":"2200-01-01T00:00:00Z","starts_at":"2199-12-01T00:00:00Z","reason":"x"}`},
+		"DELETE /silences/:id":                       {"/silences/" + testSilence, but(everybodys(204), "elsewhere", 404), ""},
+		"GET /channels":                              {"/channels", everybody, ""},
+		"POST /channels/:name/test":                  {"/channels/hook/test", everybodys(200), ""},
+		"GET /channels/:name/deliveries":             {"/channels/hook/deliveries", everybody, ""},
+		"POST /channels/:name/deliveries/:id/resend": {"/channels/hook/deliveries/msg_1/resend", everybodys(202), ""},
+		"GET /providers":                             {"/providers", everybody, ""},
+		"GET /providers/:name/history":               {"/providers/bank/history", everybody, ""},
+		"GET /keys":                                  {"/keys", admin, ""},
+		"POST /keys":                                 {"/keys", but(admin, "admin", 201), `{"name":"ci","scopes":["ingest"]}`},
+		"DELETE /keys/:id":                           {"/keys/" + testKey, but(admin, "admin", 204), ""},
+		"GET /tasks/monitoring/health":               {"/tasks/monitoring/health", read, ""},
+		"GET /tasks":                                 {"/tasks", read, ""},
+		"GET /tasks/:id":                             {"/tasks/failed", one, ""},
+		"GET /tasks/:id/timeline":                    {"/tasks/failed/timeline", one, ""},
+		"GET /tasks/:id/attempts":                    {"/tasks/failed/attempts", one, ""},
+		"POST /tasks/:id/retry":                      {"/tasks/failed/retry", operate, ""},
+		"POST /tasks/:id/cancel":                     {"/tasks/running/cancel", operate, ""},
+		"GET /failed-tasks":                          {"/failed-tasks", read, ""},
+		"GET /failed-tasks/:id":                      {"/failed-tasks/" + letter, one, ""},
+		"POST /failed-tasks/:id/retry":               {"/failed-tasks/" + letter + "/retry", operate, ""},
+		"POST /failed-tasks/:id/discard":             {"/failed-tasks/" + letter + "/discard", operate, ""},
+		"GET /errors":                                {"/errors", read, ""},
+		"GET /stream":                                {"/stream?topics=task:failed", but(one, "elsewhere", 200), ""},
+		"POST /session":                              {"/session", whole(201), ""},
+		"DELETE /session":                            {"/session", whole(204), ""},
+		"GET /whoami":                                {"/whoami", valid, ""},
 	}
 	for _, rt := range (&Server{}).apiRoutes() {
 		c, ok := matrix[rt.method+" "+rt.path]
@@ -84,7 +135,8 @@ func TestAuthorizationMatrix(t *testing.T) {
 					h.stream("task:failed", token).close()
 					return
 				}
-				h.do(rt.method, base+c.target, token, "").want(want)
+				h.operations()
+				h.do(rt.method, base+c.target, token, c.body).want(want)
 				if want >= 400 && h.store.Writes > 0 {
 					t.Errorf("%d writes of a refused call", h.store.Writes)
 				}

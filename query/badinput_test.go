@@ -11,25 +11,28 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // concrete is a target that the route answers well.
 func concrete(r route) string {
-	target := base + strings.Replace(r.path, ":id", "failed", 1)
-	if strings.HasPrefix(r.path, "/failed-tasks/:id") {
-		target = base + strings.Replace(r.path, ":id", letterID("failed", 1), 1)
-	}
-	return target
+	ids := map[string]string{"/tasks": "failed", "/failed-tasks": letterID("failed", 1), "/bulk": testBulk, "/silences": testSilence,
+		"/alerts": timeline.TaskAlertID("default", "failed").String(), "/channels": "msg_1", "/keys": testKey}
+	room, _, _ := strings.Cut(r.path[1:], "/")
+	name := map[string]string{"channels": "hook", "providers": "bank"}[room]
+	return base + strings.NewReplacer(":id", ids["/"+room], ":name", name, ":fingerprint", "fp1:0011223344556677").Replace(r.path)
 }
 
 // free are the parameters that take any text.
-var free = []string{"text", "type", "queue", "agent", "provider", "runner", "user_id", "task_id", "fingerprint"}
+var free = []string{"text", "type", "queue", "agent", "provider", "runner", "user_id", "task_id", "fingerprint", "rule", "error"}
 
 // TestBadParameters gives every parameter of every route each kind of bad value:
 // 400, and the parameter's name.
 func TestBadParameters(t *testing.T) {
 	h := start(t)
 	h.fill()
+	h.operations()
 	for _, r := range (&Server{}).apiRoutes() {
 		for _, name := range append(slices.Clone(r.params), "namespace") {
 			q := concrete(r) + "?"
@@ -111,6 +114,7 @@ func TestTaskIDs(t *testing.T) {
 func TestBadBodies(t *testing.T) {
 	h := start(t)
 	h.fill()
+	h.operations()
 	for _, c := range []struct {
 		body, field string
 		status      int
@@ -174,6 +178,7 @@ func TestMalformedHeads(t *testing.T) {
 func TestParametersNeverBreakIt(t *testing.T) {
 	h := start(t)
 	h.fill()
+	h.operations()
 	routes := slices.DeleteFunc((&Server{}).apiRoutes(), func(r route) bool { return r.path == "/stream" })
 	value := rapid.OneOf(
 		rapid.String(), rapid.StringMatching(`[a-z,_%0-9]{0,40}`), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),

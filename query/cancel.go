@@ -55,6 +55,10 @@ func (s *Server) discardDeadLetter(r *request, o order) (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
+	return s.discardLetter(r, o, id)
+}
+
+func (s *Server) discardLetter(r *request, o order, id timeline.ID) (accepted, error) {
 	found, err := s.deadLetter(r.ctx, r.scope, id)
 	if err != nil {
 		return accepted{}, err

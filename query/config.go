@@ -69,6 +69,12 @@ type Config struct {
 	// the store does not show it. Defaults to 10 s.
 	OverlayTTL time.Duration
 
+	// MaxBulkItems bounds the dead letters of one bulk action. Defaults to 10 000.
+	MaxBulkItems int
+	// BulkInterval is how often bulk actions are looked for, their outcomes read and
+	// their progress kept. Defaults to 2 s.
+	BulkInterval time.Duration
+
 	// UI is the web UI, index.html at its root. Without it / answers 404.
 	UI fs.FS
 }
@@ -91,6 +97,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.StreamWriteTimeout, 30*time.Second)
 	setDefault(&c.StreamPending, 256)
 	setDefault(&c.OverlayTTL, 10*time.Second)
+	setDefault(&c.MaxBulkItems, 10_000)
+	setDefault(&c.BulkInterval, 2*time.Second)
 	if len(c.SessionKey) == 0 {
 		c.SessionKey = make([]byte, 32)
 		_, _ = rand.Read(c.SessionKey) // never fails: crypto/rand aborts the process instead
@@ -131,7 +139,7 @@ func (c Config) Validate() error {
 		{"max streams", c.MaxStreams > 0}, {"max streams per token", c.MaxStreamsPerToken > 0},
 		{"stream heartbeat", c.StreamHeartbeat > 0}, {"stream interval", c.StreamInterval > 0},
 		{"stream write timeout", c.StreamWriteTimeout > 0}, {"stream pending", c.StreamPending > 0},
-		{"overlay ttl", c.OverlayTTL > 0},
+		{"overlay ttl", c.OverlayTTL > 0}, {"max bulk items", c.MaxBulkItems > 0}, {"bulk interval", c.BulkInterval > 0},
 	} {
 		if !f.ok {
 			errs = append(errs, fmt.Errorf("%s: must be more than zero", f.name))

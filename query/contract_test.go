@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/pb33f/libopenapi"
+
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // TestRoutesAreDocumented holds the table of routes and the document's paths
@@ -72,6 +74,7 @@ func TestDocumentIsValid(t *testing.T) {
 func TestEveryRouteAnswersAsDocumented(t *testing.T) {
 	h := start(t)
 	h.fill()
+	h.operations()
 	for _, c := range []struct {
 		method, target, body string
 		status               int
@@ -92,6 +95,31 @@ func TestEveryRouteAnswersAsDocumented(t *testing.T) {
 		{"GET", "/failed-tasks/" + letterID("cancelled", 1), "", 200},
 		{"GET", "/errors", "", 200},
 		{"GET", "/whoami", "", 200},
+		{"POST", "/failed-tasks/bulk-retry", `{"filter":{"type":["payment"]},"dry_run":true}`, 200},
+		{"GET", "/bulk", "", 200},
+		{"GET", "/bulk/" + testBulk, "", 200},
+		{"GET", "/bulk/" + testBulk + "/items", "", 200},
+		{"POST", "/errors/fp1:0011223344556677/resolve", `{"reason":"mended"}`, 200},
+		{"GET", "/errors?status=resolved,regressed", "", 200},
+		{"GET", "/alerts", "", 200},
+		{"GET", "/alerts/" + timeline.TaskAlertID("default", "failed").String(), "", 200},
+		{"POST", "/alerts/" + timeline.TaskAlertID("default", "failed").String() + "/acknowledge", `{"reason":"calling the bank"}`, 200},
+		{"GET", "/alerts?acknowledged=false", "", 200},
+		{"POST", "/silences", `{"match":{"provider":["bank"],"severity":["high"]},"duration":"2h","reason":"being mended"}`, 201},
+		{"GET", "/silences?state=active", "", 200},
+		{"GET", "/silences/" + testSilence, "", 200},
+		{"PUT", "/silences/" + testSilence, `{"match":{"provider":["bank"]},"starts_at":"2199-12-01T00:00:00Z","ends_at":"2200-01-01T00:00:00Z","reason":"later"}`, 200},
+		{"DELETE", "/silences/" + testSilence, "", 204},
+		{"GET", "/silences/" + testSilence, "", 404},
+		{"GET", "/channels", "", 200},
+		{"POST", "/channels/hook/test", "", 200},
+		{"GET", "/channels/hook/deliveries?status=failed", "", 200},
+		{"POST", "/channels/hook/deliveries/msg_1/resend", "", 202},
+		{"GET", "/providers?window=7d", "", 200},
+		{"GET", "/providers/bank/history", "", 200},
+		{"GET", "/keys", "", 200},
+		{"POST", "/keys", `{"name":"ci","scopes":["ingest"],"expires_in":"90d"}`, 201},
+		{"DELETE", "/keys/" + testKey, "", 204},
 		{"POST", "/session", "", 201},
 		{"DELETE", "/session", "", 204},
 	} {

@@ -24,7 +24,7 @@ const (
 // fingerprint.
 type errorGroupState struct {
 	Status string    `json:"status"`
-	By     string    `json:"by"`
+	By     string    `json:"by,omitempty"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason,omitempty"`
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -16,18 +17,27 @@ func deadLetterStatuses() []timeline.DeadLetterStatus {
 	return []timeline.DeadLetterStatus{timeline.DeadLetterPending, timeline.DeadLetterRetrying, timeline.DeadLetterResolved, timeline.DeadLetterSuperseded, timeline.DeadLetterDiscarded}
 }
 
-func (s *Server) getDeadLetters(r *request) error {
-	p := r.params
+// letterParams are the parameters that [letterFilter] reads.
+var letterParams = []string{"status", "severity", "reason", "type", "queue", "agent", "provider", "fingerprint", "user_id", "task_id", "trace_id", "text", "min_attempts", "min_duration", "max_duration", "from", "to"}
+
+// letterFilter reads which dead letters are asked for; what is wrong is noted in p.
+func letterFilter(p *params) readmodel.DeadLetterFilter {
 	statusNames, parseStatus := words(deadLetterStatuses())
 	reasonNames, parseReason := words(timeline.FailureReasons())
-	filter := readmodel.DeadLetterFilter{
+	least, most := p.lasted()
+	return readmodel.DeadLetterFilter{
 		Statuses:   enumList(p, "status", statusNames, parseStatus),
 		Severities: enumList(p, "severity", []string{"medium", "high", "critical"}, timeline.ParseAlertSeverity),
 		Reasons:    enumList(p, "reason", reasonNames, parseReason),
 		Types:      p.list("type"), Queues: p.list("queue"), Agents: p.list("agent"), Providers: p.list("provider"),
 		Fingerprints: p.list("fingerprint"), UserID: p.text("user_id", timeline.MaxNameBytes), TaskID: p.text("task_id", timeline.MaxTaskIDBytes),
-		Text: p.text("text", maxTextBytes), Created: p.within("from", "to"),
+		TraceID: p.traceID("trace_id"), Text: p.text("text", maxTextBytes), MinAttempts: p.integer("min_attempts", 0, math.MaxInt32, 0),
+		MinDuration: least, MaxDuration: most, Created: p.within("from", "to"),
 	}
+}
+
+func (s *Server) getDeadLetters(r *request) error {
+	filter := letterFilter(r.params)
 	page, hash, err := s.page(r)
 	if err != nil {
 		return err

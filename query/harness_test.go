@@ -22,6 +22,7 @@ import (
 	"github.com/tasktrail/tasktrail/query/auth"
 	"github.com/tasktrail/tasktrail/query/querytest"
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
 func TestMain(m *testing.M) {
@@ -97,6 +98,7 @@ type harness struct {
 	t      *testing.T
 	store  *querytest.Store
 	broker *querytest.Broker
+	ops    *querytest.Operations
 	server *Server
 	client *http.Client
 	log    *logBuffer
@@ -104,9 +106,10 @@ type harness struct {
 
 func start(t *testing.T, change ...func(*Config, *Deps)) *harness {
 	t.Helper()
-	h := &harness{t: t, store: querytest.NewStore(), broker: querytest.NewBroker(), log: &logBuffer{}}
-	cfg := Config{Addr: "127.0.0.1:0", RatePerSecond: 1e6, RateBurst: 1e6}
+	h := &harness{t: t, store: querytest.NewStore(), broker: querytest.NewBroker(), ops: querytest.NewOperations(), log: &logBuffer{}}
+	cfg := Config{Addr: "127.0.0.1:0", RatePerSecond: 1e6, RateBurst: 1e6, BulkInterval: 20 * time.Millisecond}
 	deps := Deps{
+		Settings: h.store, Alerts: h.ops, Channels: h.ops, Providers: h.ops, Keys: h.ops,
 		Reader: h.store, Writer: h.store, Claimer: h.store, Subscriber: h.broker, Auth: kinds(),
 		Logger: slog.New(slog.NewJSONHandler(h.log, nil)),
 	}
@@ -305,6 +308,41 @@ func (h *harness) fill() {
 		Event(timeline.CancelRequested, 1, 0).Event(timeline.AttemptAborted, 1, 1).Event(timeline.TaskCancelled, 1, 0).Events...)
 	h.store.Add(querytest.NewLife(task("theirs", "u2"), at.Add(4*time.Minute)).Failed().Events...)
 }
+
+// operations puts what operators deal with beside tasks into the fakes: an alert of
+// u1's failed task, a channel with a delivery, a provider, a key, a silence and a
+// finished bulk action of u1.
+func (h *harness) operations() {
+	h.ops.AddAlert(readmodel.AlertRow{Alert: timeline.Alert{ID: timeline.TaskAlertID("default", "failed"), Rule: "task_failed", Severity: timeline.AlertHigh,
+		State: timeline.AlertFiring, Title: "payment failed", Namespace: "default", TaskID: "failed", TaskType: "payment", UserID: "u1", StartsAt: at, UpdatedAt: at}})
+	h.ops.AddChannel(readmodel.Channel{Name: "hook", Type: "webhook", Target: "hooks.example.com", MinSeverity: timeline.AlertMedium})
+	h.ops.AddDelivery(readmodel.Delivery{ID: "msg_1", Channel: "hook", AlertID: timeline.TaskAlertID("default", "failed"), Title: "payment failed",
+		Severity: timeline.AlertHigh, State: timeline.AlertFiring, Status: readmodel.DeliveryFailed, Attempts: 3, HTTPStatus: 400, QueuedAt: at, LastTryAt: at})
+	h.ops.AddProvider(readmodel.Provider{Provider: "bank", State: timeline.BreakerOpen, Since: at, Opened: 1,
+		Breakers: []readmodel.ProviderBreaker{{SourceID: "s1", State: timeline.BreakerOpen, Since: at, OpenUntil: at.Add(time.Minute), Why: "failure_rate"}}},
+		readmodel.BreakerChange{At: at, SourceID: "s1", State: timeline.BreakerOpen, Why: "failure_rate", Calls: 10, Failures: 9, TaskID: "failed"})
+	h.ops.AddKey(auth.Key{ID: testKey, Hash: "0123456789abcdef", Name: "ci", Namespace: "default", Scopes: []auth.Scope{auth.ScopeIngest}, CreatedAt: at})
+	set := func(kind, id string, body any) {
+		b, err := json.Marshal(body)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.store.Add(timeline.NewSettingEvent("default", timeline.Setting{Kind: kind, ID: id, Version: 1, Body: b}, timeline.Operator{Actor: "admin"}, at))
+	}
+	set(timeline.SettingSilence, testSilence, readmodel.Silence{ID: testSilence, Match: readmodel.AlertMatch{Providers: []string{"bank"}},
+		StartsAt: at, EndsAt: at.Add(time.Hour), Reason: "being mended", CreatedBy: "admin", CreatedAt: at})
+	done := bulkProgress{Total: 1, Succeeded: 1}
+	set(timeline.SettingBulk, testBulk, bulkHeader{ID: testBulk, Action: bulkRetry, Status: bulkCompleted, CreatedBy: "key:user", UserID: "u1",
+		CreatedAt: time.Now(), UpdatedAt: time.Now(), EndedAt: time.Now(), Rate: 10, Total: 1, Progress: &done})
+	set(bulkKind(testBulk), bulkChunkID(0, bulkItemsSuffix), bulkItemsChunk{[]bulkItem{{timeline.DeadLetterID("default", "failed", 1), "failed", 1, "bank"}}})
+	set(bulkKind(testBulk), bulkChunkID(0, bulkResultsSuffix), bulkResultsChunk{[]bulkResult{{Status: itemOK, NextRun: 2}}})
+}
+
+const (
+	testKey     = "abcdefghijklmnop"
+	testSilence = "019c1a2b-0000-7000-8000-000000000001"
+	testBulk    = "019c1a2b-0000-7000-8000-000000000002"
+)
 
 func letterID(task string, run int) string {
 	return timeline.DeadLetterID("default", task, run).String()

@@ -227,8 +227,13 @@ func (s *Server) write(ctx context.Context, scope readmodel.Scope, events ...tim
 // saying it once.
 func (s *Server) operatorEvent(r *request, task timeline.Task, kind timeline.Type, run int, op timeline.Operator) timeline.Event {
 	task.Output = nil
+	var attributes map[string]string
+	if r.bulk != "" {
+		attributes = map[string]string{bulkAttribute: r.bulk}
+	}
 	return timeline.Event{
-		ID: timeline.DerivedEventID(r.scope.Namespace, task.ID, run, 0, kind), Type: kind, Severity: kind.Severity(),
+		Attributes: attributes,
+		ID:         timeline.DerivedEventID(r.scope.Namespace, task.ID, run, 0, kind), Type: kind, Severity: kind.Severity(),
 		Task: task, Run: run, OccurredAt: s.now().UTC(), Operator: &op,
 	}
 }

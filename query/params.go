@@ -21,6 +21,8 @@ const (
 	defaultLimit   = 50
 	maxLimit       = 200
 	maxCursorBytes = 1 << 10
+	// maxTaskDuration bounds the durations asked for of tasks.
+	maxTaskDuration = 365 * 24 * time.Hour
 )
 
 // params are the query parameters of one request. Its readers note the first
@@ -221,6 +223,15 @@ func parseDuration(s string) (time.Duration, error) {
 		return time.Duration(n) * 24 * time.Hour, nil
 	}
 	return time.ParseDuration(s)
+}
+
+// lasted reads the least and the most of how long something took.
+func (p *params) lasted() (least, most time.Duration) {
+	least, most = p.duration("min_duration", 0, maxTaskDuration, 0), p.duration("max_duration", 0, maxTaskDuration, 0)
+	if most > 0 && most < least {
+		p.note("max_duration", "must not be less than min_duration")
+	}
+	return least, most
 }
 
 // instant reads an RFC 3339 time, in the years the store can hold.

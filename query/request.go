@@ -20,6 +20,9 @@ import (
 
 const base = "/api/v1"
 
+// slowFactor times [Config.QueryTimeout] bounds the work on a slow route.
+const slowFactor = 6
+
 // access is what a route asks of a token.
 type access int
 
@@ -48,7 +51,9 @@ type route struct {
 	params, repeatable []string
 	// mutates marks what is audited and guarded against other sites.
 	mutates bool
-	handle  func(*request) error
+	// slow: it reads many pages, and may take slowFactor times as long as others.
+	slow   bool
+	handle func(*request) error
 }
 
 // request is one request of an authenticated caller. Nothing in it points into
@@ -61,6 +66,9 @@ type request struct {
 	scope     readmodel.Scope
 	params    *params
 	id        string // request id
+	// bulk is the bulk action the request is part of; such a request came by no
+	// connection, and c is nil.
+	bulk string
 	// audit collects what the audit line of a mutating call says.
 	audit []any
 }
@@ -130,7 +138,11 @@ func (s *Server) serve(rt *route) fiber.Handler {
 			s.metrics.refused.WithLabelValues("concurrency").Inc()
 			return &failure{code: codeOverloaded, retryAfter: time.Second}
 		}
-		ctx, cancel := context.WithTimeoutCause(s.base, s.cfg.QueryTimeout, fmt.Errorf("%s took longer than %s: %w", rt.path, s.cfg.QueryTimeout, context.DeadlineExceeded))
+		limit := s.cfg.QueryTimeout
+		if rt.slow {
+			limit *= slowFactor
+		}
+		ctx, cancel := context.WithTimeoutCause(s.base, limit, fmt.Errorf("%s took longer than %s: %w", rt.path, limit, context.DeadlineExceeded))
 		defer cancel()
 		r := &request{c: c, ctx: ctx, route: rt, id: requestID(c)}
 		err := s.admit(r)

@@ -41,6 +41,10 @@ func (s *Server) retryDeadLetter(r *request, o order) (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
+	return s.retryLetter(r, o, id)
+}
+
+func (s *Server) retryLetter(r *request, o order, id timeline.ID) (accepted, error) {
 	found, err := s.deadLetter(r.ctx, r.scope, id)
 	if err != nil {
 		return accepted{}, err

@@ -8,8 +8,8 @@ import (
 // apiRoutes is the table of the API, in the order of matching.
 func (s *Server) apiRoutes() []route {
 	page := []string{"limit", "cursor"}
-	tasks := append([]string{"state", "type", "queue", "agent", "provider", "runner", "user_id", "trace_id", "active", "text", "min_attempts", "min_duration", "from", "to"}, page...)
-	failed := append([]string{"status", "severity", "reason", "type", "queue", "agent", "provider", "fingerprint", "user_id", "task_id", "text", "from", "to"}, page...)
+	tasks := append([]string{"state", "type", "queue", "agent", "provider", "runner", "user_id", "severity", "reason", "fingerprint", "trace_id", "active", "text", "error", "min_attempts", "min_duration", "max_duration", "created_from", "created_to", "from", "to"}, page...)
+	failed := append(slices.Clone(letterParams), page...)
 	return []route{
 		// Before /tasks/:id, so that no task can take its name.
 		{method: "GET", path: "/tasks/monitoring/health", access: accessRead, params: []string{"window"}, handle: s.getHealth},
@@ -23,6 +23,14 @@ func (s *Server) apiRoutes() []route {
 		{method: "GET", path: "/failed-tasks/:id", access: accessRead, handle: s.getDeadLetter},
 		{method: "POST", path: "/failed-tasks/:id/retry", access: accessOperate, mutates: true, handle: s.mutation(retryFields, s.retryDeadLetter)},
 		{method: "POST", path: "/failed-tasks/:id/discard", access: accessOperate, mutates: true, handle: s.mutation(reasonFields, s.discardDeadLetter)},
+		{method: "POST", path: "/failed-tasks/bulk-retry", access: accessOperate, mutates: true, slow: true, handle: s.change(s.postBulk(bulkRetry))},
+		{method: "POST", path: "/failed-tasks/bulk-discard", access: accessOperate, mutates: true, slow: true, handle: s.change(s.postBulk(bulkDiscard))},
+		{method: "GET", path: "/bulk", access: accessRead, params: append([]string{"status"}, page...), handle: s.getBulks},
+		{method: "GET", path: "/bulk/:id", access: accessRead, handle: s.getBulk},
+		{method: "GET", path: "/bulk/:id/items", access: accessRead, params: append([]string{"status"}, page...), handle: s.getBulkItems},
+		{method: "POST", path: "/bulk/:id/pause", access: accessOperate, mutates: true, handle: s.change(s.bulkControl(bulkPaused))},
+		{method: "POST", path: "/bulk/:id/resume", access: accessOperate, mutates: true, handle: s.change(s.bulkControl(bulkRunning))},
+		{method: "POST", path: "/bulk/:id/abort", access: accessOperate, mutates: true, handle: s.change(s.bulkControl(bulkAborted))},
 		{method: "GET", path: "/errors", access: accessRead, params: append([]string{"status", "from", "to"}, page...), handle: s.getErrors},
 		{method: "POST", path: "/errors/:fingerprint/resolve", access: accessOperateAll, mutates: true, handle: s.change(s.errorGroupChange(groupResolved))},
 		{method: "POST", path: "/errors/:fingerprint/ignore", access: accessOperateAll, mutates: true, handle: s.change(s.errorGroupChange(groupIgnored))},

@@ -63,6 +63,12 @@ type Server struct {
 	streamBase    context.Context
 	cancelStreams context.CancelCauseFunc
 
+	// bulkBase is the parent of the work on bulk actions, which ends first too.
+	bulks       *bulks
+	bulkBase    context.Context
+	cancelBulks context.CancelCauseFunc
+	bulksDone   chan struct{}
+
 	stopping atomic.Bool
 
 	mu       sync.Mutex
@@ -114,6 +120,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	s.streamBase, s.cancelStreams = context.WithCancelCause(s.base)
+	s.bulkBase, s.cancelBulks = context.WithCancelCause(s.base)
+	s.bulks, s.bulksDone = newBulks(s), make(chan struct{})
 	s.app = fiber.New(fiber.Config{
 		// Without Immutable every string of a request would point into a buffer that
 		// the next request overwrites.
@@ -174,6 +182,12 @@ func (s *Server) Start(ctx context.Context) error {
 		ln = tls.NewListener(ln, s.cfg.TLS)
 	}
 	go func() { s.serving <- s.app.Listener(ln) }()
+	go func() {
+		defer close(s.bulksDone)
+		if s.deps.Settings != nil && s.deps.Writer != nil {
+			s.bulks.run(s.bulkBase)
+		}
+	}()
 	return nil
 }
 
@@ -187,7 +201,7 @@ func (s *Server) Addr() string {
 	return s.listener.Addr().String()
 }
 
-// Stop takes no more requests, ends the streams, and waits for what is being
+// Stop takes no more requests, ends the streams and the work on bulk actions, and waits for what is being
 // worked on until ctx ends; then it gives that up. Stopping twice is no error.
 func (s *Server) Stop(ctx context.Context) error {
 	s.mu.Lock()
@@ -201,7 +215,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	// Streams end first: each holds a goroutine and a connection.
 	s.cancelStreams(errStopping)
+	s.cancelBulks(errStopping)
 	err := s.app.ShutdownWithContext(ctx)
+	<-s.bulksDone
 	s.cancel(errStopping)
 	// Where Stop came before the server had taken its listener, nobody closed it.
 	_ = ln.Close()

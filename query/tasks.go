@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -56,12 +55,17 @@ func (s *Server) getTask(r *request) error {
 func (s *Server) getTasks(r *request) error {
 	p := r.params
 	names, parse := words(timeline.States())
+	reasonNames, parseReason := words(timeline.FailureReasons())
+	least, most := p.lasted()
 	filter := readmodel.TaskFilter{
 		States: enumList(p, "state", names, parse), Types: p.list("type"), Queues: p.list("queue"), Agents: p.list("agent"),
 		Providers: p.list("provider"), Runners: p.list("runner"), UserID: p.text("user_id", timeline.MaxNameBytes),
-		TraceID: p.traceID("trace_id"), Active: p.boolean("active"), Text: p.text("text", maxTextBytes),
-		MinAttempts: p.integer("min_attempts", 0, math.MaxInt32, 0),
-		MinDuration: p.duration("min_duration", 0, 365*24*time.Hour, 0), Updated: p.within("from", "to"),
+		TraceID: p.traceID("trace_id"), Active: p.boolean("active"), Text: p.text("text", maxTextBytes), ErrorText: p.text("error", maxTextBytes),
+		Severities:   enumList(p, "severity", []string{"medium", "high", "critical"}, timeline.ParseAlertSeverity),
+		Reasons:      enumList(p, "reason", reasonNames, parseReason),
+		Fingerprints: p.list("fingerprint"), MinAttempts: p.integer("min_attempts", 0, math.MaxInt32, 0),
+		MinDuration: least, MaxDuration: most,
+		Created: p.within("created_from", "created_to"), Updated: p.within("from", "to"),
 	}
 	page, hash, err := s.page(r)
 	if err != nil {

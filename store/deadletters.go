@@ -38,6 +38,14 @@ func letterConditions(scope readmodel.Scope, f readmodel.DeadLetterFilter) *filt
 	if f.TaskID != "" {
 		q.add("task_id = {task:String}", "task", f.TaskID)
 	}
+	q.in("task_id", "task_ids", f.TaskIDs)
+	if len(f.IDs) > 0 {
+		ids := make([]string, len(f.IDs))
+		for i, id := range f.IDs {
+			ids[i] = id.String()
+		}
+		q.in("position", "ids", ids)
+	}
 	if f.Text != "" {
 		q.add("positionCaseInsensitiveUTF8(facts.8, {text:String}) > 0", "text", f.Text)
 	}

@@ -32,7 +32,7 @@ func (f *DeadLetterFilter) Matches(d *timeline.DeadLetter) bool {
 		longest = max(longest, d.Attempts[i].Duration)
 		traced = traced || d.Attempts[i].TraceID == f.TraceID
 	}
-	return traced && among(f.Statuses, d.Status) && among(f.Severities, d.AlertSeverity) && among(f.Reasons, d.Reason) &&
+	return traced && oneOf(f.IDs, d.ID) && among(f.TaskIDs, d.Task.ID) && among(f.Statuses, d.Status) && among(f.Severities, d.AlertSeverity) && among(f.Reasons, d.Reason) &&
 		among(f.Types, d.Type) && among(f.Queues, d.Queue) && among(f.Agents, d.Agent) && among(f.Providers, d.Provider) &&
 		among(f.Fingerprints, fingerprint(d.Error)) && (f.UserID == "" || f.UserID == d.UserID) && (f.TaskID == "" || f.TaskID == d.Task.ID) &&
 		(f.Text == "" || contains(message(d.Error), f.Text)) && len(d.Attempts) >= f.MinAttempts &&

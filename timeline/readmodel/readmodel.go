@@ -92,6 +92,10 @@ type TaskFilter struct {
 
 // DeadLetterFilter selects dead letters; empty fields select all.
 type DeadLetterFilter struct {
+	// IDs are the dead letters' own, TaskIDs those of their tasks; whoever knows both
+	// gives both, which is found sooner.
+	IDs     []timeline.ID
+	TaskIDs []string
 	Statuses     []timeline.DeadLetterStatus
 	Severities   []timeline.AlertSeverity
 	Reasons      []timeline.FailureReason

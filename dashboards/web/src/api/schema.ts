@@ -285,6 +285,567 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/failed-tasks/bulk-retry": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry many dead letters
+         * @description By filter (the fields of the list of dead letters) or by ids. What is selected is frozen: dead letters that come
+         *     later are not part of it, and each is looked at anew when its turn comes, oldest first. Every item is an ordinary
+         *     retry on the timeline of its task, with the actor, the reason and the attribute `bulk.id`. With `dry_run` nothing is
+         *     done and the answer (200) says what would be.
+         */
+        post: operations["bulkRetry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/failed-tasks/bulk-discard": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Discard many dead letters
+         * @description By filter (the fields of the list of dead letters) or by ids. What is selected is frozen: dead letters that come
+         *     later are not part of it, and each is looked at anew when its turn comes, oldest first. Every item is an ordinary
+         *     discard on the timeline of its task, with the actor, the reason and the attribute `bulk.id`. With `dry_run` nothing is
+         *     done and the answer (200) says what would be.
+         */
+        post: operations["bulkDiscard"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Bulk actions, latest first */
+        get: operations["listBulks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk/{id}": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** One bulk action and how far it is */
+        get: operations["getBulk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk/{id}/items": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** What became of each item, in the order they are worked on */
+        get: operations["listBulkItems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk/{id}/pause": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let it rest until it is resumed */
+        post: operations["pauseBulk"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk/{id}/resume": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on with what was paused, or stopped by its own rules */
+        post: operations["resumeBulk"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk/{id}/abort": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End it: what was not acted on is left as it is */
+        post: operations["abortBulk"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/errors/{fingerprint}/resolve": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The fingerprint, percent-encoded.
+                 * @example fp1:0011223344556677
+                 */
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** It is mended: should it be seen again it is `regressed` */
+        post: operations["resolveError"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/errors/{fingerprint}/ignore": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The fingerprint, percent-encoded.
+                 * @example fp1:0011223344556677
+                 */
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Nobody need look at it */
+        post: operations["ignoreError"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/errors/{fingerprint}/reopen": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The fingerprint, percent-encoded.
+                 * @example fp1:0011223344556677
+                 */
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take back what was decided */
+        post: operations["reopenError"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts, latest first */
+        get: operations["listAlerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The alert's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** One alert */
+        get: operations["getAlert"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/acknowledge": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The alert's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take an alert up: it is repeated no more, and shows who has it */
+        post: operations["acknowledgeAlert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/silences": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Silences, latest first */
+        get: operations["listSilences"];
+        put?: never;
+        /** Hold back the notifications of alerts that match */
+        post: operations["createSilence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/silences/{id}": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The silence's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** One silence */
+        get: operations["getSilence"];
+        /** Replace what a silence says */
+        put: operations["replaceSilence"];
+        post?: never;
+        /** End a silence */
+        delete: operations["deleteSilence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where notifications go and how that does */
+        get: operations["listChannels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{name}/test": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a notification that says it is a test */
+        post: operations["testChannel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{name}/deliveries": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** A channel's log, latest first */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{name}/deliveries/{id}/resend": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+                /**
+                 * @description The delivery's id.
+                 * @example msg_019c1a2b
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a notification again, under its id */
+        post: operations["resendDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Providers and their breakers, the worst first */
+        get: operations["listProviders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/providers/{name}/history": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** The changes of a provider's breakers, latest first */
+        get: operations["getProviderHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** API keys, revoked ones included; never their secrets */
+        get: operations["listKeys"];
+        put?: never;
+        /** Make a key; its token is shown this once */
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/{id}": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example abcdefghijklmnop
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a key for ever */
+        delete: operations["revokeKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stream": {
         parameters: {
             query?: never;
@@ -647,6 +1208,233 @@ export interface components {
             message?: string;
             at?: components["schemas"]["Time"];
         };
+        Bulk: {
+            id: components["schemas"]["ID"];
+            /** @enum {string} */
+            action: "retry" | "discard";
+            /**
+             * @description stopped is by its own rules and can be resumed
+             * @enum {string}
+             */
+            status: "running" | "paused" | "stopped" | "aborted" | "completed";
+            status_reason?: string;
+            reason?: string;
+            created_by: string;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            ended_at?: components["schemas"]["Time"];
+            filter?: {
+                [key: string]: unknown;
+            };
+            rate_per_second: number;
+            canary: number;
+            stop: {
+                failure_share: number;
+                min_finished: number;
+                on_breaker_open: boolean;
+            };
+            progress: {
+                total: number;
+                /** @description Not acted on yet */
+                waiting: number;
+                /** @description Accepted, without an outcome yet */
+                running: number;
+                succeeded: number;
+                failed: number;
+                /** @description Nothing was to be done with them any more */
+                skipped: number;
+                discarded: number;
+                /** @description What holds it up for the moment */
+                note?: string;
+                updated_at?: components["schemas"]["Time"];
+            };
+        };
+        BulkItem: {
+            index: number;
+            dead_letter_id: components["schemas"]["ID"];
+            task_id: string;
+            run: number;
+            /** @enum {string} */
+            status: "waiting" | "running" | "succeeded" | "failed" | "skipped" | "discarded";
+            next_run?: number;
+            /** @description The code of the problem where it was skipped */
+            code?: string;
+            detail?: string;
+            at?: components["schemas"]["Time"];
+        };
+        BulkSummary: {
+            /** @constant */
+            dry_run: true;
+            total: number;
+            /** @description The original input is not to be had: they would be skipped */
+            not_replayable: number;
+            /** @description Nothing can run them again: they would be skipped */
+            not_requeueable: number;
+            by_fingerprint: components["schemas"]["BulkCount"][];
+            by_type: components["schemas"]["BulkCount"][];
+            by_reason: components["schemas"]["BulkCount"][];
+            /** @description 1h, 24h, 7d: within that; older */
+            by_age: components["schemas"]["BulkCount"][];
+            oldest_at?: components["schemas"]["Time"];
+            newest_at?: components["schemas"]["Time"];
+        };
+        BulkCount: {
+            key: string;
+            count: number;
+            sample?: string;
+        };
+        AlertRow: {
+            id: components["schemas"]["ID"];
+            rule: string;
+            severity: components["schemas"]["AlertSeverity"];
+            /** @enum {string} */
+            state: "firing" | "resolved";
+            title: string;
+            text?: string;
+            namespace: string;
+            task_id?: string;
+            task_type?: string;
+            queue?: string;
+            agent?: string;
+            provider?: string;
+            user_id?: string;
+            amount?: string;
+            currency?: string;
+            run?: number;
+            runs?: number;
+            reason?: components["schemas"]["Reason"];
+            error?: components["schemas"]["Error"];
+            dead_letter_id?: components["schemas"]["ID"];
+            starts_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            ends_at?: components["schemas"]["Time"];
+            acknowledged?: {
+                by: string;
+                at: components["schemas"]["Time"];
+                reason?: string;
+            };
+            /** @description The ids of the silences that hold it back */
+            silenced_by?: string[];
+        };
+        /** @description Alerts that fit every field that is set. At least one. */
+        AlertMatch: {
+            rule?: string[];
+            severity?: ("medium" | "high" | "critical")[];
+            type?: string[];
+            queue?: string[];
+            agent?: string[];
+            provider?: string[];
+            reason?: components["schemas"]["Reason"][];
+            user_id?: string;
+            task_id?: string;
+        };
+        Silence: {
+            id: components["schemas"]["ID"];
+            match: components["schemas"]["AlertMatch"];
+            starts_at: components["schemas"]["Time"];
+            ends_at: components["schemas"]["Time"];
+            reason: string;
+            created_by: string;
+            created_at: components["schemas"]["Time"];
+            /** @enum {string} */
+            state: "pending" | "active" | "expired";
+        };
+        Channel: {
+            name: string;
+            type: string;
+            /** @description A host: never what is secret */
+            target?: string;
+            min_severity?: components["schemas"]["AlertSeverity"];
+            /** @description Why nothing is sent */
+            disabled?: string;
+            waiting: number;
+            oldest_waiting_at?: components["schemas"]["Time"];
+            delivered: number;
+            failed: number;
+            dropped: number;
+            last_success_at?: components["schemas"]["Time"];
+            last_failure_at?: components["schemas"]["Time"];
+            last_error?: string;
+        };
+        Delivery: {
+            id: string;
+            channel: string;
+            alert_id?: components["schemas"]["ID"];
+            title: string;
+            severity?: components["schemas"]["AlertSeverity"];
+            /** @enum {string} */
+            state?: "firing" | "resolved";
+            /** @enum {string} */
+            status: "waiting" | "delivered" | "failed" | "dropped";
+            attempts: number;
+            http_status?: number;
+            error?: string;
+            queued_at: components["schemas"]["Time"];
+            last_try_at?: components["schemas"]["Time"];
+            next_try_at?: components["schemas"]["Time"];
+        };
+        Provider: {
+            provider: string;
+            /** @enum {string} */
+            state: "closed" | "open" | "half_open";
+            since?: components["schemas"]["Time"];
+            breakers: {
+                source_id: string;
+                agent?: string;
+                /** @enum {string} */
+                state: "closed" | "open" | "half_open";
+                since: components["schemas"]["Time"];
+                open_until?: components["schemas"]["Time"];
+                why?: string;
+                /** @description Its process has been silent since */
+                expired?: boolean;
+            }[];
+            /** @description How often one of them opened within the window */
+            opened: number;
+            /** @description The pending ones that wait for it */
+            dead_letters: number;
+        };
+        BreakerChange: {
+            at: components["schemas"]["Time"];
+            source_id: string;
+            agent?: string;
+            /** @enum {string} */
+            state: "closed" | "open" | "half_open";
+            why?: string;
+            calls?: number;
+            failures?: number;
+            open_until?: components["schemas"]["Time"];
+            task_id?: string;
+        };
+        Key: {
+            id: string;
+            name: string;
+            namespace: string;
+            user_id?: string;
+            scopes: ("ingest" | "agent" | "read" | "read:all" | "read:payload" | "operate" | "admin")[];
+            queues?: string[];
+            created_at: components["schemas"]["Time"];
+            expires_at?: components["schemas"]["Time"];
+            revoked_at?: components["schemas"]["Time"];
+            /** @description In the first answer to its making alone */
+            token?: string;
+        };
+        /**
+         * @description regressed: resolved, and seen again since
+         * @enum {string}
+         */
+        GroupStatus: "open" | "resolved" | "ignored" | "regressed";
+        GroupDecision: {
+            status: components["schemas"]["GroupStatus"];
+            by?: string;
+            at: components["schemas"]["Time"];
+            reason?: string;
+        };
+        ErrorDecision: {
+            fingerprint: string;
+            status: components["schemas"]["GroupStatus"];
+            decision: components["schemas"]["GroupDecision"];
+        };
         ErrorGroup: {
             fingerprint: string;
             count: number;
@@ -657,6 +1445,18 @@ export interface components {
             queues: string[];
             sample: components["schemas"]["Error"];
             sample_task_id: string;
+            /** @description Failed attempts in equal parts of the time asked for, oldest first */
+            counts?: number[];
+            counts_from?: components["schemas"]["Time"];
+            counts_step_ms?: components["schemas"]["Millis"];
+            by_type?: {
+                type: string;
+                queue: string;
+                count: number;
+                dead_letters: number;
+            }[];
+            status: components["schemas"]["GroupStatus"];
+            decision?: components["schemas"]["GroupDecision"];
         };
         Health: {
             window_ms: components["schemas"]["Millis"];
@@ -817,6 +1617,112 @@ export interface components {
                 };
             };
         };
+        Nothing: {
+            content: {
+                /** @example {} */
+                "application/json": Record<string, never>;
+            };
+        };
+        Bulk: {
+            content: {
+                /**
+                 * @example {
+                 *       "filter": {
+                 *         "reason": "circuit_open",
+                 *         "provider": [
+                 *           "bank"
+                 *         ]
+                 *       },
+                 *       "reason": "the bank is back",
+                 *       "canary": 5,
+                 *       "rate_per_second": 10
+                 *     }
+                 */
+                "application/json": {
+                    /** @description The fields are the parameters of the list of dead letters but for status; a list of texts gives alternatives. At least one. */
+                    filter?: {
+                        [key: string]: string | number | string[];
+                    };
+                    /** @description Instead of a filter. */
+                    ids?: components["schemas"]["ID"][];
+                    /** @description Stands on every task's timeline. */
+                    reason?: string;
+                    /** @description Say what would be done and do nothing. */
+                    dry_run?: boolean;
+                    /** @default 10 */
+                    rate_per_second?: number;
+                    /** @description Act on so many, and go on when each has its outcome and not too many failed. */
+                    canary?: number;
+                    stop?: {
+                        /**
+                         * @description Stop when more of the finished items failed.
+                         * @default 0.5
+                         */
+                        failure_share?: number;
+                        /**
+                         * @description From so many finished items on; a canary counts as it is.
+                         * @default 10
+                         */
+                        min_finished?: number;
+                        /**
+                         * @description Stop before an item whose provider's breaker is open.
+                         * @default true
+                         */
+                        on_breaker_open?: boolean;
+                    };
+                };
+            };
+        };
+        Silence: {
+            content: {
+                /**
+                 * @example {
+                 *       "match": {
+                 *         "provider": [
+                 *           "bank"
+                 *         ]
+                 *       },
+                 *       "duration": "2h",
+                 *       "reason": "the bank is being mended"
+                 *     }
+                 */
+                "application/json": {
+                    match: components["schemas"]["AlertMatch"];
+                    /** @description Defaults to now. */
+                    starts_at?: components["schemas"]["Time"];
+                    ends_at?: components["schemas"]["Time"];
+                    /** @description Instead of ends_at, such as 2h or 7d; 365d at most. */
+                    duration?: string;
+                    reason: string;
+                };
+            };
+        };
+        Key: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "ci",
+                 *       "scopes": [
+                 *         "ingest"
+                 *       ],
+                 *       "expires_in": "90d"
+                 *     }
+                 */
+                "application/json": {
+                    name: string;
+                    /** @description The one the key is bound to, or * for none; defaults to the request's. */
+                    namespace?: string;
+                    /** @description The user whose tasks alone the key sees unless it has read:all. */
+                    user_id?: string;
+                    scopes: ("ingest" | "agent" | "read" | "read:all" | "read:payload" | "operate" | "admin")[];
+                    /** @description Those whose commands an agent's key may take; none means all. */
+                    queues?: string[];
+                    expires_at?: components["schemas"]["Time"];
+                    /** @description Instead of expires_at, such as 90d. */
+                    expires_in?: string;
+                };
+            };
+        };
         Retry: {
             content: {
                 /**
@@ -946,16 +1852,30 @@ export interface operations {
                 runner?: components["schemas"]["Names"];
                 /** @description The tasks of this user. */
                 user_id?: components["schemas"]["Name"];
+                /** @description How loudly the failure calls, any of: medium, high, critical. */
+                severity?: components["schemas"]["Names"];
+                /** @description Why the task failed, any of: exhausted, permanent, circuit_open, deadline, poison, retry_after_too_long, retry_budget, lost, cancelled. */
+                reason?: components["schemas"]["Names"];
+                /** @description The fingerprint of the latest error. */
+                fingerprint?: components["schemas"]["Names"];
                 /** @description Tasks with this trace. */
                 trace_id?: string;
                 /** @description Only tasks that have not ended. */
                 active?: boolean;
                 /** @description Looked for in the id, the type and the error's message, in any case. */
                 text?: string;
+                /** @description Looked for in the error's message alone, in any case. */
+                error?: string;
                 /** @description Tasks whose run took at least so many attempts. */
                 min_attempts?: number;
                 /** @description Tasks whose run took at least this long, such as 90s. */
                 min_duration?: string;
+                /** @description Tasks whose run took at most this long. */
+                max_duration?: string;
+                /** @description The first event occurred at this time or later. */
+                created_from?: components["schemas"]["Time"];
+                /** @description The first event occurred before this time. */
+                created_to?: components["schemas"]["Time"];
                 /** @description The latest event occurred at this time or later. */
                 from?: components["schemas"]["Time"];
                 /** @description The latest event occurred before this time. */
@@ -1307,6 +2227,14 @@ export interface operations {
                 user_id?: components["schemas"]["Name"];
                 /** @description The dead letters of this task. */
                 task_id?: components["schemas"]["Name"];
+                /** @description A trace of the run or of one of its attempts. */
+                trace_id?: string;
+                /** @description Runs that made at least so many attempts. */
+                min_attempts?: number;
+                /** @description The longest attempt took at least this long, such as 90s. */
+                min_duration?: string;
+                /** @description The longest attempt took at most this long. */
+                max_duration?: string;
                 /** @description Looked for in the error's message, in any case. */
                 text?: string;
                 /** @description Created at this time or later. */
@@ -1453,6 +2381,8 @@ export interface operations {
     listErrors: {
         parameters: {
             query?: {
+                /** @description Any of: open, resolved, ignored, regressed. A page may hold fewer groups than its limit: they are left out of it. */
+                status?: components["schemas"]["Names"];
                 /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
                 namespace?: components["parameters"]["namespace"];
                 /** @description How many rows, 1 to 200. */
@@ -1496,7 +2426,8 @@ export interface operations {
                      *             "kind": "http_503",
                      *             "message": "Service Unavailable"
                      *           },
-                     *           "sample_task_id": "asynq:default:8f14"
+                     *           "sample_task_id": "asynq:default:8f14",
+                     *           "status": "open"
                      *         }
                      *       ],
                      *       "next_cursor": null,
@@ -1513,6 +2444,1757 @@ export interface operations {
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    bulkRetry: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Bulk"];
+        responses: {
+            /** @description What a dry run found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "dry_run": true,
+                     *       "total": 412,
+                     *       "not_replayable": 3,
+                     *       "not_requeueable": 0,
+                     *       "by_fingerprint": [
+                     *         {
+                     *           "key": "fp1:0011223344556677",
+                     *           "count": 400,
+                     *           "sample": "Service Unavailable"
+                     *         }
+                     *       ],
+                     *       "by_type": [
+                     *         {
+                     *           "key": "payment",
+                     *           "count": 412
+                     *         }
+                     *       ],
+                     *       "by_reason": [
+                     *         {
+                     *           "key": "circuit_open",
+                     *           "count": 412
+                     *         }
+                     *       ],
+                     *       "by_age": [
+                     *         {
+                     *           "key": "24h",
+                     *           "count": 412
+                     *         }
+                     *       ],
+                     *       "oldest_at": "2026-01-31T10:00:00Z",
+                     *       "newest_at": "2026-01-31T11:59:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BulkSummary"];
+                };
+            };
+            /** @description The bulk action, accepted and on disk */
+            202: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "action": "retry",
+                     *       "status": "running",
+                     *       "reason": "the bank is back",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "updated_at": "2026-01-31T12:00:00Z",
+                     *       "filter": {
+                     *         "reason": "circuit_open"
+                     *       },
+                     *       "rate_per_second": 10,
+                     *       "canary": 5,
+                     *       "stop": {
+                     *         "failure_share": 0.5,
+                     *         "min_finished": 10,
+                     *         "on_breaker_open": true
+                     *       },
+                     *       "progress": {
+                     *         "total": 412,
+                     *         "waiting": 407,
+                     *         "running": 2,
+                     *         "succeeded": 3,
+                     *         "failed": 0,
+                     *         "skipped": 0,
+                     *         "discarded": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Bulk"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    bulkDiscard: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Bulk"];
+        responses: {
+            /** @description What a dry run found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "dry_run": true,
+                     *       "total": 412,
+                     *       "not_replayable": 3,
+                     *       "not_requeueable": 0,
+                     *       "by_fingerprint": [
+                     *         {
+                     *           "key": "fp1:0011223344556677",
+                     *           "count": 400,
+                     *           "sample": "Service Unavailable"
+                     *         }
+                     *       ],
+                     *       "by_type": [
+                     *         {
+                     *           "key": "payment",
+                     *           "count": 412
+                     *         }
+                     *       ],
+                     *       "by_reason": [
+                     *         {
+                     *           "key": "circuit_open",
+                     *           "count": 412
+                     *         }
+                     *       ],
+                     *       "by_age": [
+                     *         {
+                     *           "key": "24h",
+                     *           "count": 412
+                     *         }
+                     *       ],
+                     *       "oldest_at": "2026-01-31T10:00:00Z",
+                     *       "newest_at": "2026-01-31T11:59:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BulkSummary"];
+                };
+            };
+            /** @description The bulk action, accepted and on disk */
+            202: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "action": "retry",
+                     *       "status": "running",
+                     *       "reason": "the bank is back",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "updated_at": "2026-01-31T12:00:00Z",
+                     *       "filter": {
+                     *         "reason": "circuit_open"
+                     *       },
+                     *       "rate_per_second": 10,
+                     *       "canary": 5,
+                     *       "stop": {
+                     *         "failure_share": 0.5,
+                     *         "min_finished": 10,
+                     *         "on_breaker_open": true
+                     *       },
+                     *       "progress": {
+                     *         "total": 412,
+                     *         "waiting": 407,
+                     *         "running": 2,
+                     *         "succeeded": 3,
+                     *         "failed": 0,
+                     *         "skipped": 0,
+                     *         "discarded": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Bulk"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listBulks: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description How many rows, 1 to 200. */
+                limit?: components["parameters"]["limit"];
+                /** @description next_cursor or prev_cursor of an earlier answer to the same filter. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Any of: running, paused, stopped, aborted, completed. */
+                status?: components["schemas"]["Names"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of bulk actions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *           "action": "retry",
+                     *           "status": "running",
+                     *           "reason": "the bank is back",
+                     *           "created_by": "key:abcdefghijklmnop",
+                     *           "created_at": "2026-01-31T12:00:00Z",
+                     *           "updated_at": "2026-01-31T12:00:00Z",
+                     *           "filter": {
+                     *             "reason": "circuit_open"
+                     *           },
+                     *           "rate_per_second": 10,
+                     *           "canary": 5,
+                     *           "stop": {
+                     *             "failure_share": 0.5,
+                     *             "min_finished": 10,
+                     *             "on_breaker_open": true
+                     *           },
+                     *           "progress": {
+                     *             "total": 412,
+                     *             "waiting": 407,
+                     *             "running": 2,
+                     *             "succeeded": 3,
+                     *             "failed": 0,
+                     *             "skipped": 0,
+                     *             "discarded": 0
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["Bulk"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getBulk: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bulk action */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "action": "retry",
+                     *       "status": "running",
+                     *       "reason": "the bank is back",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "updated_at": "2026-01-31T12:00:00Z",
+                     *       "filter": {
+                     *         "reason": "circuit_open"
+                     *       },
+                     *       "rate_per_second": 10,
+                     *       "canary": 5,
+                     *       "stop": {
+                     *         "failure_share": 0.5,
+                     *         "min_finished": 10,
+                     *         "on_breaker_open": true
+                     *       },
+                     *       "progress": {
+                     *         "total": 412,
+                     *         "waiting": 407,
+                     *         "running": 2,
+                     *         "succeeded": 3,
+                     *         "failed": 0,
+                     *         "skipped": 0,
+                     *         "discarded": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Bulk"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listBulkItems: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description How many rows, 1 to 200. */
+                limit?: components["parameters"]["limit"];
+                /** @description next_cursor or prev_cursor of an earlier answer to the same filter. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Any of: waiting, running, succeeded, failed, skipped, discarded. */
+                status?: components["schemas"]["Names"];
+            };
+            header?: never;
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of items */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "index": 0,
+                     *           "dead_letter_id": "6f1a1b2c-1111-8222-8333-444455556666",
+                     *           "task_id": "river:default:1",
+                     *           "run": 1,
+                     *           "status": "succeeded",
+                     *           "next_run": 2,
+                     *           "at": "2026-01-31T12:00:07Z"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["BulkItem"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    pauseBulk: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Reason"];
+        responses: {
+            /** @description The bulk action as it is from here on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "action": "retry",
+                     *       "status": "running",
+                     *       "reason": "the bank is back",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "updated_at": "2026-01-31T12:00:00Z",
+                     *       "filter": {
+                     *         "reason": "circuit_open"
+                     *       },
+                     *       "rate_per_second": 10,
+                     *       "canary": 5,
+                     *       "stop": {
+                     *         "failure_share": 0.5,
+                     *         "min_finished": 10,
+                     *         "on_breaker_open": true
+                     *       },
+                     *       "progress": {
+                     *         "total": 412,
+                     *         "waiting": 407,
+                     *         "running": 2,
+                     *         "succeeded": 3,
+                     *         "failed": 0,
+                     *         "skipped": 0,
+                     *         "discarded": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Bulk"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    resumeBulk: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Reason"];
+        responses: {
+            /** @description The bulk action as it is from here on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "action": "retry",
+                     *       "status": "running",
+                     *       "reason": "the bank is back",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "updated_at": "2026-01-31T12:00:00Z",
+                     *       "filter": {
+                     *         "reason": "circuit_open"
+                     *       },
+                     *       "rate_per_second": 10,
+                     *       "canary": 5,
+                     *       "stop": {
+                     *         "failure_share": 0.5,
+                     *         "min_finished": 10,
+                     *         "on_breaker_open": true
+                     *       },
+                     *       "progress": {
+                     *         "total": 412,
+                     *         "waiting": 407,
+                     *         "running": 2,
+                     *         "succeeded": 3,
+                     *         "failed": 0,
+                     *         "skipped": 0,
+                     *         "discarded": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Bulk"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    abortBulk: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The bulk action's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Reason"];
+        responses: {
+            /** @description The bulk action as it is from here on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "action": "retry",
+                     *       "status": "running",
+                     *       "reason": "the bank is back",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "updated_at": "2026-01-31T12:00:00Z",
+                     *       "filter": {
+                     *         "reason": "circuit_open"
+                     *       },
+                     *       "rate_per_second": 10,
+                     *       "canary": 5,
+                     *       "stop": {
+                     *         "failure_share": 0.5,
+                     *         "min_finished": 10,
+                     *         "on_breaker_open": true
+                     *       },
+                     *       "progress": {
+                     *         "total": 412,
+                     *         "waiting": 407,
+                     *         "running": 2,
+                     *         "succeeded": 3,
+                     *         "failed": 0,
+                     *         "skipped": 0,
+                     *         "discarded": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Bulk"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    resolveError: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The fingerprint, percent-encoded.
+                 * @example fp1:0011223344556677
+                 */
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Reason"];
+        responses: {
+            /** @description What was decided */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "fingerprint": "fp1:0011223344556677",
+                     *       "status": "resolved",
+                     *       "decision": {
+                     *         "status": "resolved",
+                     *         "by": "admin",
+                     *         "at": "2026-01-31T12:00:00Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorDecision"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    ignoreError: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The fingerprint, percent-encoded.
+                 * @example fp1:0011223344556677
+                 */
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Reason"];
+        responses: {
+            /** @description What was decided */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "fingerprint": "fp1:0011223344556677",
+                     *       "status": "ignored",
+                     *       "decision": {
+                     *         "status": "ignored",
+                     *         "by": "admin",
+                     *         "at": "2026-01-31T12:00:00Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorDecision"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    reopenError: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The fingerprint, percent-encoded.
+                 * @example fp1:0011223344556677
+                 */
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Reason"];
+        responses: {
+            /** @description What was decided */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "fingerprint": "fp1:0011223344556677",
+                     *       "status": "open",
+                     *       "decision": {
+                     *         "status": "open",
+                     *         "by": "admin",
+                     *         "at": "2026-01-31T12:00:00Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorDecision"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAlerts: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description How many rows, 1 to 200. */
+                limit?: components["parameters"]["limit"];
+                /** @description next_cursor or prev_cursor of an earlier answer to the same filter. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Any of: firing, resolved. */
+                state?: components["schemas"]["Names"];
+                /** @description Any of: medium, high, critical. */
+                severity?: components["schemas"]["Names"];
+                /** @description Any of these rules. */
+                rule?: components["schemas"]["Names"];
+                /** @description Any of these types of tasks. */
+                type?: components["schemas"]["Names"];
+                /** @description Any of these queues. */
+                queue?: components["schemas"]["Names"];
+                /** @description Any of these agents. */
+                agent?: components["schemas"]["Names"];
+                /** @description Any of these providers. */
+                provider?: components["schemas"]["Names"];
+                /** @description Alerts about this user's tasks. */
+                user_id?: components["schemas"]["Name"];
+                /** @description Alerts about this task. */
+                task_id?: components["schemas"]["Name"];
+                /** @description Only those that somebody took up, or nobody did. */
+                acknowledged?: boolean;
+                /** @description Only those that a silence holds back, or none does. */
+                silenced?: boolean;
+                /** @description Looked for in the title, the text and the error's message, in any case. */
+                text?: string;
+                /** @description Started at this time or later. */
+                from?: components["schemas"]["Time"];
+                /** @description Started before this time. */
+                to?: components["schemas"]["Time"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of alerts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "6f1a1b2c-1111-8222-8333-444455556666",
+                     *           "rule": "task_failed",
+                     *           "severity": "critical",
+                     *           "state": "firing",
+                     *           "title": "payment failed: 120.00 USD",
+                     *           "namespace": "default",
+                     *           "task_id": "river:default:1",
+                     *           "task_type": "payment",
+                     *           "amount": "120.00",
+                     *           "currency": "USD",
+                     *           "reason": "exhausted",
+                     *           "starts_at": "2026-01-31T12:00:09Z",
+                     *           "updated_at": "2026-01-31T12:00:09Z",
+                     *           "acknowledged": {
+                     *             "by": "key:abcdefghijklmnop",
+                     *             "at": "2026-01-31T12:01:00Z",
+                     *             "reason": "calling the bank"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["AlertRow"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getAlert: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The alert's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The alert */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "6f1a1b2c-1111-8222-8333-444455556666",
+                     *       "rule": "task_failed",
+                     *       "severity": "critical",
+                     *       "state": "firing",
+                     *       "title": "payment failed: 120.00 USD",
+                     *       "namespace": "default",
+                     *       "task_id": "river:default:1",
+                     *       "task_type": "payment",
+                     *       "amount": "120.00",
+                     *       "currency": "USD",
+                     *       "reason": "exhausted",
+                     *       "starts_at": "2026-01-31T12:00:09Z",
+                     *       "updated_at": "2026-01-31T12:00:09Z",
+                     *       "acknowledged": {
+                     *         "by": "key:abcdefghijklmnop",
+                     *         "at": "2026-01-31T12:01:00Z",
+                     *         "reason": "calling the bank"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertRow"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    acknowledgeAlert: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The alert's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Reason"];
+        responses: {
+            /** @description The alert as it is from here on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "6f1a1b2c-1111-8222-8333-444455556666",
+                     *       "rule": "task_failed",
+                     *       "severity": "critical",
+                     *       "state": "firing",
+                     *       "title": "payment failed: 120.00 USD",
+                     *       "namespace": "default",
+                     *       "task_id": "river:default:1",
+                     *       "task_type": "payment",
+                     *       "amount": "120.00",
+                     *       "currency": "USD",
+                     *       "reason": "exhausted",
+                     *       "starts_at": "2026-01-31T12:00:09Z",
+                     *       "updated_at": "2026-01-31T12:00:09Z",
+                     *       "acknowledged": {
+                     *         "by": "key:abcdefghijklmnop",
+                     *         "at": "2026-01-31T12:01:00Z",
+                     *         "reason": "calling the bank"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertRow"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listSilences: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description Any of: pending, active, expired. */
+                state?: components["schemas"]["Names"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The silences */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *           "match": {
+                     *             "provider": [
+                     *               "bank"
+                     *             ]
+                     *           },
+                     *           "starts_at": "2026-01-31T12:00:00Z",
+                     *           "ends_at": "2026-01-31T14:00:00Z",
+                     *           "reason": "the bank is being mended",
+                     *           "created_by": "key:abcdefghijklmnop",
+                     *           "created_at": "2026-01-31T12:00:00Z",
+                     *           "state": "active"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["Silence"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createSilence: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Silence"];
+        responses: {
+            /** @description The silence */
+            201: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "match": {
+                     *         "provider": [
+                     *           "bank"
+                     *         ]
+                     *       },
+                     *       "starts_at": "2026-01-31T12:00:00Z",
+                     *       "ends_at": "2026-01-31T14:00:00Z",
+                     *       "reason": "the bank is being mended",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "state": "active"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Silence"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getSilence: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /** @description The silence's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The silence */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "match": {
+                     *         "provider": [
+                     *           "bank"
+                     *         ]
+                     *       },
+                     *       "starts_at": "2026-01-31T12:00:00Z",
+                     *       "ends_at": "2026-01-31T14:00:00Z",
+                     *       "reason": "the bank is being mended",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "state": "active"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Silence"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    replaceSilence: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The silence's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Silence"];
+        responses: {
+            /** @description The silence */
+            200: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019c1a2b-0000-7000-8000-000000000001",
+                     *       "match": {
+                     *         "provider": [
+                     *           "bank"
+                     *         ]
+                     *       },
+                     *       "starts_at": "2026-01-31T12:00:00Z",
+                     *       "ends_at": "2026-01-31T14:00:00Z",
+                     *       "reason": "the bank is being mended",
+                     *       "created_by": "key:abcdefghijklmnop",
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "state": "active"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Silence"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteSilence: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The silence's id. */
+                id: components["schemas"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listChannels: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The channels */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "name": "webhook",
+                     *           "type": "webhook",
+                     *           "target": "hooks.example.com",
+                     *           "min_severity": "medium",
+                     *           "waiting": 0,
+                     *           "delivered": 17,
+                     *           "failed": 0,
+                     *           "dropped": 0,
+                     *           "last_success_at": "2026-01-31T12:00:10Z"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["Channel"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    testChannel: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Nothing"];
+        responses: {
+            /** @description How that went */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_019c1a2b",
+                     *       "channel": "webhook",
+                     *       "alert_id": "6f1a1b2c-1111-8222-8333-444455556666",
+                     *       "title": "payment failed: 120.00 USD",
+                     *       "severity": "critical",
+                     *       "state": "firing",
+                     *       "status": "delivered",
+                     *       "attempts": 1,
+                     *       "http_status": 204,
+                     *       "queued_at": "2026-01-31T12:00:09Z",
+                     *       "last_try_at": "2026-01-31T12:00:10Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description How many rows, 1 to 200. */
+                limit?: components["parameters"]["limit"];
+                /** @description next_cursor or prev_cursor of an earlier answer to the same filter. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Any of: waiting, delivered, failed, dropped. */
+                status?: components["schemas"]["Names"];
+                /** @description Those about this alert. */
+                alert_id?: components["schemas"]["ID"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of deliveries */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "msg_019c1a2b",
+                     *           "channel": "webhook",
+                     *           "alert_id": "6f1a1b2c-1111-8222-8333-444455556666",
+                     *           "title": "payment failed: 120.00 USD",
+                     *           "severity": "critical",
+                     *           "state": "firing",
+                     *           "status": "delivered",
+                     *           "attempts": 1,
+                     *           "http_status": 204,
+                     *           "queued_at": "2026-01-31T12:00:09Z",
+                     *           "last_try_at": "2026-01-31T12:00:10Z"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["Delivery"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    resendDelivery: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+                /**
+                 * @description The delivery's id.
+                 * @example msg_019c1a2b
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Nothing"];
+        responses: {
+            /** @description The delivery, waiting */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_019c1a2b",
+                     *       "channel": "webhook",
+                     *       "alert_id": "6f1a1b2c-1111-8222-8333-444455556666",
+                     *       "title": "payment failed: 120.00 USD",
+                     *       "severity": "critical",
+                     *       "state": "firing",
+                     *       "status": "delivered",
+                     *       "attempts": 1,
+                     *       "http_status": 204,
+                     *       "queued_at": "2026-01-31T12:00:09Z",
+                     *       "last_try_at": "2026-01-31T12:00:10Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listProviders: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description How far back openings are counted, such as 90s, 1h30m or 7d; one minute to 30 days. */
+                window?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The providers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "provider": "bank",
+                     *           "state": "open",
+                     *           "since": "2026-01-31T11:58:00Z",
+                     *           "opened": 2,
+                     *           "dead_letters": 12,
+                     *           "breakers": [
+                     *             {
+                     *               "source_id": "019c1a2b-0000-7000-8000-0000000000aa",
+                     *               "agent": "worker-1",
+                     *               "state": "open",
+                     *               "since": "2026-01-31T11:58:00Z",
+                     *               "open_until": "2026-01-31T12:00:30Z",
+                     *               "why": "failure_rate"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["Provider"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getProviderHistory: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description How many rows, 1 to 200. */
+                limit?: components["parameters"]["limit"];
+                /** @description next_cursor or prev_cursor of an earlier answer to the same filter. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example bank
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of changes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "at": "2026-01-31T11:58:00Z",
+                     *           "source_id": "019c1a2b-0000-7000-8000-0000000000aa",
+                     *           "state": "open",
+                     *           "why": "failure_rate",
+                     *           "calls": 20,
+                     *           "failures": 12,
+                     *           "open_until": "2026-01-31T12:00:30Z",
+                     *           "task_id": "river:default:1"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["BreakerChange"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listKeys: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "abcdefghijklmnop",
+                     *           "name": "ci",
+                     *           "namespace": "default",
+                     *           "scopes": [
+                     *             "ingest"
+                     *           ],
+                     *           "created_at": "2026-01-31T12:00:00Z"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["Key"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createKey: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Key"];
+        responses: {
+            /** @description The key with its token */
+            201: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "abcdefghijklmnop",
+                     *       "name": "ci",
+                     *       "namespace": "default",
+                     *       "scopes": [
+                     *         "ingest"
+                     *       ],
+                     *       "created_at": "2026-01-31T12:00:00Z",
+                     *       "token": "tt_abcdefghijklmnop_secret"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Key"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example abcdefghijklmnop
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
