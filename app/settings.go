@@ -36,8 +36,8 @@ type Settings struct {
 	AdminToken string `yaml:"admin_token" usage:"token with every scope; empty to generate one on the first start of up"`
 
 	// CollectorURL is where query, apart from the collector, sends operators' events.
-	CollectorURL string `yaml:"collector_url" usage:"OTLP/HTTP address of a collector, for query run apart from it"`
-	Token        string `yaml:"token" usage:"token that query and demo show to the collector; query needs one with the scope operate or admin"`
+	CollectorURL string `yaml:"collector_url" usage:"OTLP/HTTP address of a collector, for the sidecar, and for query run apart from it"`
+	Token        string `yaml:"token" usage:"token that query, demo and the sidecar show to the collector, and the sidecar asks for; query needs one with the scope operate or admin"`
 
 	LogMaxBytes int64         `yaml:"log_max_bytes" usage:"bytes of accepted events the collector keeps on disk before it pushes back"`
 	Retention   time.Duration `yaml:"retention" usage:"how long ClickHouse keeps events"`
@@ -59,6 +59,20 @@ type Settings struct {
 	JWTIssuer   string `yaml:"jwt_issuer" usage:"issuer JWTs must name"`
 	JWTAudience string `yaml:"jwt_audience" usage:"audience JWTs must name"`
 
+	AgentAddr        string        `yaml:"agent_addr" usage:"address of the sidecar's API (tasktrail agent)"`
+	AgentURL         string        `yaml:"agent_url" usage:"how callbacks reach the sidecar to report progress; empty for its address"`
+	AgentName        string        `yaml:"agent_name" usage:"name of the sidecar in its tasks' timelines"`
+	AgentNamespace   string        `yaml:"agent_namespace" usage:"namespace of the sidecar's tasks"`
+	AgentWorkers     int64         `yaml:"agent_workers" usage:"tasks the sidecar runs at a time; 0 for 32 a processor, 64 at least"`
+	AgentMaxTasks    int64         `yaml:"agent_max_tasks" usage:"tasks that may wait or run in the sidecar"`
+	AgentMaxAttempts int64         `yaml:"agent_max_attempts" usage:"attempts of a task that does not say how many"`
+	AgentRetryBase   time.Duration `yaml:"agent_retry_base" usage:"wait before the sidecar's first retry; it doubles from there"`
+	AgentQueueBytes  int64         `yaml:"agent_queue_max_bytes" usage:"bytes the sidecar's queue may take on the disk"`
+	CallbackAllow    string        `yaml:"callback_allow" usage:"ranges of private addresses that may be called back, such as 10.1.0.0/16, separated by commas"`
+	CallbackTimeout  time.Duration `yaml:"callback_timeout" usage:"how long one attempt of a callback may take"`
+	ExecQueue        string        `yaml:"exec_queue" lines:"true" usage:"QUEUE=COMMAND whose retries the sidecar runs; repeat it, or one a line"`
+	ExecTimeout      time.Duration `yaml:"exec_timeout" usage:"how long one attempt of such a command may take; 0 for no end"`
+
 	LogLevel  string `yaml:"log_level" usage:"debug, info, warn or error"`
 	LogFormat string `yaml:"log_format" usage:"text or json"`
 }
@@ -70,6 +84,8 @@ func DefaultSettings() Settings {
 		ClickHouseAddr: "127.0.0.1:8123", ClickHouseMem: 4 << 30, RedisAddr: "127.0.0.1:6380",
 		DataDir: "./data", CollectorURL: "http://127.0.0.1:4318",
 		LogMaxBytes: 10 << 30, Retention: 90 * 24 * time.Hour, LostAfter: time.Minute, LostLetterAfter: 15 * time.Minute,
+		AgentAddr: "127.0.0.1:7070", AgentName: "tasktrail agent", AgentNamespace: "default", AgentMaxTasks: 100_000,
+		AgentMaxAttempts: 5, AgentRetryBase: time.Second, AgentQueueBytes: 1 << 30, CallbackTimeout: 30 * time.Second,
 		LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -78,6 +94,8 @@ func DefaultSettings() Settings {
 type Field struct {
 	Key   string // http_addr
 	Usage string
+	// Lines: the value is a list, one a line, and the flag may be repeated.
+	Lines bool
 	value reflect.Value
 }
 
@@ -107,7 +125,7 @@ func (f Field) Set(text string) error {
 	case *int64:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 {
-			return fmt.Errorf("%s: %q is not a number of bytes", f.Key, text)
+			return fmt.Errorf("%s: %q is not a whole number from 0 on", f.Key, text)
 		}
 		*v = n
 	case *time.Duration:
@@ -128,7 +146,7 @@ func Fields(s *Settings) []Field {
 	fields := make([]Field, 0, v.NumField())
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
-		fields = append(fields, Field{Key: tag.Get("yaml"), Usage: tag.Get("usage"), value: v.Field(i)})
+		fields = append(fields, Field{Key: tag.Get("yaml"), Usage: tag.Get("usage"), Lines: tag.Get("lines") == "true", value: v.Field(i)})
 	}
 	return fields
 }

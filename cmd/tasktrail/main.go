@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newUp(), newCollector(), newQuery(), newMigrate(), newClickHouse(), newDemo(), newKeys(),
-		newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newVerify(), newRun())
+		newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newVerify(), newRun(), newSidecar())
 	for _, c := range root.Commands() {
 		asUsage(c)
 	}
@@ -94,6 +94,10 @@ func settingsFlags(c *cobra.Command, uses ...string) func() (app.Settings, error
 	defaults := app.DefaultSettings()
 	path := c.Flags().String("config", os.Getenv("TASKTRAIL_CONFIG"), "YAML file with settings")
 	for _, f := range app.Fields(&defaults) {
+		if f.Lines {
+			c.Flags().Var(&lines{}, f.Flag(), f.Usage+" ("+f.Env()+")")
+			continue
+		}
 		c.Flags().String(f.Flag(), f.String(), f.Usage+" ("+f.Env()+")")
 		if f.IsBool() {
 			c.Flags().Lookup(f.Flag()).NoOptDefVal = "true"
