@@ -118,7 +118,7 @@ func (v *visit) look(place int, r *wire.Record) *timeline.FieldError {
 // writes.
 func operatorsOnly(t timeline.Type) bool {
 	switch t {
-	case timeline.DLQRetryRequested, timeline.CancelRequested, timeline.DLQDiscarded:
+	case timeline.DLQRetryRequested, timeline.CancelRequested, timeline.DLQDiscarded, timeline.SettingChanged:
 		return true
 	default:
 		return false
