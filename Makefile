@@ -87,5 +87,12 @@ bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/...
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/... ./internal/spool/...
 
+INGEST ?=
+bench-ingest: engine ## Measure the way into ClickHouse beside the OpenTelemetry Collector; INGEST='-backlog 10000000000' for more
+	@mkdir -p bin
+	cd bench/ingest/otelcol && $(GO) build -o $(CURDIR)/bin/bench-otelcol .
+	cd bench && $(GO) build -o $(CURDIR)/bin/bench-ingest ./ingest
+	bin/bench-ingest -otelcol bin/bench-otelcol $(INGEST)
+
 clean: ## Remove what was built
 	rm -rf bin

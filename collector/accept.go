@@ -111,7 +111,8 @@ func (c *Collector) keep(ctx context.Context, log *spool.Log, env wire.Envelope,
 func (c *Collector) append(log *spool.Log, env wire.Envelope, request []byte, n uint64, how entry) (spool.Position, error) {
 	c.accepted.Add(n)
 	c.frames.Add(1)
-	end, err := log.AppendFunc(how.reserved, func(dst []byte, _ uint64) []byte {
+	end, err := log.AppendFunc(how.reserved, func(dst []byte, seq uint64) []byte {
+		c.counts.set(seq, int(n))
 		return wire.AppendFrame(dst, env, request)
 	})
 	if err == nil {

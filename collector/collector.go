@@ -31,6 +31,7 @@ type Collector struct {
 	agents  *agents
 	watch   *watch
 	door    *door
+	counts  *frameCounts
 	ids     timeline.IDGenerator
 
 	log       atomic.Pointer[spool.Log]
@@ -89,7 +90,7 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 		forwarder: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}},
 		said:      map[string]time.Time{},
 	}
-	c.watch, c.door = newWatch(c), newDoor()
+	c.watch, c.door, c.counts = newWatch(c), newDoor(), new(frameCounts)
 	return c, nil
 }
 
@@ -137,6 +138,7 @@ func (c *Collector) openLog() error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
+	c.counts = new(frameCounts) // of this log, as it is opened
 	if c.book, err = openBook(c, log, filepath.Join(c.cfg.Dir, "state", ledgerName+".counts")); err != nil {
 		return errors.Join(err, log.Close())
 	}

@@ -238,13 +238,13 @@ func (f *follower) deliverLossy(ctx, wait context.Context) error {
 	total := f.records()
 	limit := f.c.deps.Now().Add(-f.spec.LossyAfter)
 	frames := uint64(len(f.batch.Frames))
-	keep := f.batch.Frames[:0]
-	for _, frame := range f.batch.Frames {
+	keep, seqs := f.batch.Frames[:0], f.batch.Seqs[:0]
+	for i, frame := range f.batch.Frames {
 		if env, _, err := wire.DecodeFrame(frame); err == nil && env.IngestedAt.After(limit) {
-			keep = append(keep, frame)
+			keep, seqs = append(keep, frame), append(seqs, f.batch.Seqs[i])
 		}
 	}
-	f.batch.Frames = keep
+	f.batch.Frames, f.batch.Seqs = keep, seqs
 	n := f.records()
 	if len(keep) > 0 {
 		f.begin()
@@ -289,8 +289,8 @@ func (f *follower) advance(change func(*counts)) error {
 }
 
 func (f *follower) records() (n uint64) {
-	for _, frame := range f.batch.Frames {
-		n += uint64(countRecords(frame))
+	for i, frame := range f.batch.Frames {
+		n += f.c.counts.of(f.batch.Seqs[i], frame)
 	}
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
 	"github.com/tasktrail/tasktrail/timeline/wire/otlpjson"
 )
 
@@ -50,7 +51,7 @@ func FuzzPostLogs(f *testing.F) {
 func FuzzCountRecords(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'a', 0x0a, 2, 0x12, 0})
 	f.Fuzz(func(t *testing.T, frame []byte) {
-		if n := countRecords(frame); n < 0 || n > len(frame) {
+		if n := wire.CountRecords(frame); n < 0 || n > len(frame) {
 			t.Errorf("%d records in %d bytes", n, len(frame))
 		}
 	})

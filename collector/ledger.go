@@ -89,8 +89,8 @@ func (b *book) catchUp() error {
 			return nil
 		}
 		var n uint64
-		for _, frame := range b.batch.Frames {
-			n += uint64(countRecords(frame))
+		for i, frame := range b.batch.Frames {
+			n += b.c.counts.of(b.batch.Seqs[i], frame)
 		}
 		err := b.tally.commit(func(c *counts) {
 			c.At, c.Refused = b.batch.To, refused

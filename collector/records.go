@@ -1,64 +1,37 @@
 package collector
 
 import (
-	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
-// countRecords returns how many log records a frame holds, without decoding one:
-// ExportLogsServiceRequest.resource_logs (1) → scope_logs (2) → log_records (2).
-func countRecords(frame []byte) int {
-	_, request, err := wire.DecodeFrame(frame)
-	if err != nil {
-		return 0
-	}
-	n := 0
-	eachMessage(request, 1, func(resourceLogs []byte) {
-		eachMessage(resourceLogs, 2, func(scopeLogs []byte) {
-			eachMessage(scopeLogs, 2, func([]byte) { n++ })
-		})
-	})
-	return n
+// countedFrames is how many of the last frames are remembered with the number of
+// their records.
+const countedFrames = 8192
+
+// frameCounts remembers how many records each of the last frames has, by the
+// frame's number in the log: the ledger and every follower count them, and most
+// were counted when they came. The entries hold the low bits of the number above
+// the count, so that each is read and written as a whole.
+type frameCounts struct {
+	last [countedFrames]atomic.Uint64
 }
 
-// eachMessage calls f with every length-delimited field of that number and stops
-// at the first thing it can't read. Frames hold only what passed wire.Check.
-func eachMessage(b []byte, number uint64, f func([]byte)) {
-	for len(b) > 0 {
-		tag, n := binary.Uvarint(b)
-		if n <= 0 {
-			return
-		}
-		b = b[n:]
-		switch tag & 7 {
-		case 0:
-			_, n := binary.Uvarint(b)
-			if n <= 0 {
-				return
-			}
-			b = b[n:]
-		case 1:
-			if len(b) < 8 {
-				return
-			}
-			b = b[8:]
-		case 2:
-			size, n := binary.Uvarint(b)
-			if n <= 0 || size > uint64(len(b)-n) {
-				return
-			}
-			if tag>>3 == number {
-				f(b[n : n+int(size)])
-			}
-			b = b[n+int(size):]
-		case 5:
-			if len(b) < 4 {
-				return
-			}
-			b = b[4:]
-		default:
-			return
-		}
+const countBits = 24
+
+// set enters a frame. It may be called before the frame is in the log: nobody
+// asks for one that is not.
+func (c *frameCounts) set(seq uint64, records int) {
+	if records < 1<<countBits {
+		c.last[seq%countedFrames].Store(seq<<countBits | uint64(records))
 	}
+}
+
+// of returns how many records the frame has.
+func (c *frameCounts) of(seq uint64, frame []byte) uint64 {
+	if v := c.last[seq%countedFrames].Load(); v>>countBits == seq&(1<<(64-countBits)-1) && v != 0 {
+		return v & (1<<countBits - 1)
+	}
+	return uint64(wire.CountRecords(frame))
 }

@@ -13,11 +13,11 @@ import (
 // columns is a block of events_in. It is reused from block to block, so that a
 // steady flow allocates nothing.
 type columns struct {
-	namespace, taskID, typ, sourceID                         chproto.ColStr
-	taskType, queue, runner, agent, provider, userID, reason chproto.ColStr
-	errKind, errClass, errMessage, errCode, fingerprint      chproto.ColStr
-	breakerProvider, breakerState, breakerWhy                chproto.ColStr
-	gapReason, settingKind, settingID, record                chproto.ColStr
+	namespace, taskID, typ, sourceID                         texts
+	taskType, queue, runner, agent, provider, userID, reason texts
+	errKind, errClass, errMessage, errCode, fingerprint      texts
+	breakerProvider, breakerState, breakerWhy                texts
+	gapReason, settingKind, settingID, record                texts
 
 	run, attempt, breakerCalls, breakerFailures chproto.ColUInt32
 	rank, severity                              chproto.ColUInt8

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,9 +24,10 @@ const (
 	blockBytes = 32 << 20
 )
 
-// writer has what inserts reuse.
+// writer has what inserts reuse. One block stays for good: a pool would give its
+// megabytes away at every second collection of garbage, and grow them anew.
 type writer struct {
-	free    sync.Pool
+	free    atomic.Pointer[block]
 	written atomic.Uint64
 	skipped atomic.Uint64
 }
@@ -67,11 +67,11 @@ func (s *Store) Write(ctx context.Context, b *spool.Batch) error {
 // these frames and no others, for ever: with a token that was used before, the
 // server throws the events away and reports success.
 func (s *Store) WriteFrames(ctx context.Context, token string, frames [][]byte) error {
-	bl, _ := s.writer.free.Get().(*block)
+	bl := s.writer.free.Swap(nil)
 	if bl == nil {
 		bl = &block{cols: newColumns()}
 	}
-	defer s.writer.free.Put(bl)
+	defer s.writer.free.Store(bl)
 	bl.cols.reset()
 	bl.size = 0
 	bl.rec.Skipped = 0

@@ -48,15 +48,28 @@ func (rec *Record) readMessage(b []byte) bool {
 				return false
 			}
 			b = rest
-			// The usual attribute is a short string with key and value in their usual
-			// places; taking it apart right here is what makes decoding fast.
+			// The usual attribute is a short string or a number with key and value in their
+			// usual places; taking it apart right here is what makes decoding fast.
 			if n := len(kv); n > 6 && n < 0x80 && kv[0] == tagKey {
-				if k := int(kv[1]); 6+k <= n && kv[2+k] == tagValue && int(kv[3+k]) == n-4-k && kv[4+k] == tagString && int(kv[5+k]) == n-6-k {
-					v = value{num: anyString, b: kv[6+k:], raw: Value(kv[4+k:])}
-					if key := kv[2 : 2+k : 2+k]; !rec.setField(key, &v) {
-						rec.setOther(key, &v)
+				if k := int(kv[1]); 6+k <= n && kv[2+k] == tagValue && int(kv[3+k]) == n-4-k {
+					raw := kv[4+k:]
+					usual := false
+					switch raw[0] {
+					case tagString:
+						if usual = int(raw[1]) == len(raw)-2; usual {
+							v = value{num: anyString, b: raw[2:], raw: Value(raw)}
+						}
+					case tagInt:
+						if i, size := uvarint(raw[1:]); size == len(raw)-1 {
+							v, usual = value{num: anyInt, n: i, raw: Value(raw)}, true
+						}
 					}
-					continue
+					if usual {
+						if key := kv[2 : 2+k : 2+k]; !rec.setField(key, &v) {
+							rec.setOther(key, &v)
+						}
+						continue
+					}
 				}
 			}
 			if !rec.readAttribute(kv, &v) {

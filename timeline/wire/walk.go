@@ -125,3 +125,17 @@ func serviceName(resourceLogs []byte) []byte {
 	}
 	return nil
 }
+
+// CountRecords returns how many log records the request in a frame has, without
+// reading one; 0 for what is no frame.
+func CountRecords(frame []byte) (n int) {
+	env, err := openFrame(frame)
+	if err != nil {
+		return 0
+	}
+	for w := (walker{request: env.request}); ; n++ {
+		if _, ok := w.next(); !ok {
+			return n
+		}
+	}
+}
