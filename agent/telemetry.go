@@ -160,11 +160,19 @@ func (i *taskInstruments) start(ctx context.Context, r *run, now time.Time) (con
 	ctx, span := i.t.tracer.Start(ctx, i.span, opts...)
 	i.t.hush(span, parent, now)
 	if span.IsRecording() {
-		span.SetAttributes(i.with(
-			attribute.String(attrMessagingSystem, r.task.Runner), attribute.String(attrMessagingOperation, operationProcess),
+		attrs := make([]attribute.KeyValue, 0, len(i.attrs)+7)
+		attrs = append(attrs, i.attrs...)
+		attrs = append(attrs,
+			attribute.String(attrMessagingOperation, operationProcess),
 			attribute.String(attrMessagingDestination, r.task.Queue), attribute.String(attrMessagingMessageID, r.task.ID),
-			attribute.String(attrTaskID, r.task.ID), attribute.Int(attrTaskRun, r.number), attribute.String(attrTaskUser, r.task.UserID),
-		)...)
+			attribute.String(attrTaskID, r.task.ID), attribute.Int(attrTaskRun, r.number))
+		if r.task.Runner != "" {
+			attrs = append(attrs, attribute.String(attrMessagingSystem, r.task.Runner))
+		}
+		if r.task.UserID != "" {
+			attrs = append(attrs, attribute.String(attrTaskUser, r.task.UserID))
+		}
+		span.SetAttributes(attrs...)
 	}
 	return ctx, span
 }

@@ -95,8 +95,9 @@ func (nullLogs) Export(context.Context, []sdklog.Record) error { return nil }
 func (nullLogs) Shutdown(context.Context) error                { return nil }
 func (nullLogs) ForceFlush(context.Context) error              { return nil }
 
-// BenchmarkOTelSDKDirect writes by hand what the agent writes for one successful
-// task: two spans, four measurements, and a log record for each of five events.
+// BenchmarkOTelSDKDirect writes a timeline with OpenTelemetry alone, as people do
+// without the agent: two spans, four measurements, and a log record for each of
+// five events.
 func BenchmarkOTelSDKDirect(b *testing.B) {
 	s := newSDK(b)
 	tracer, meter, logger := s.tracer.Tracer("bench"), s.meter.Meter("bench"), s.logger.Logger("bench")
@@ -133,6 +134,59 @@ func BenchmarkOTelSDKDirect(b *testing.B) {
 		emit(tctx, "task_completed")
 		duration.Record(tctx, time.Since(began).Seconds(), set)
 		completed.Add(tctx, 1, set)
+		active.Add(tctx, -1, set)
+		span.End()
+	}
+}
+
+// BenchmarkOTelSDKSameSignals writes by hand, signal for signal and attribute for
+// attribute, what the agent tells OpenTelemetry of one successful task: two spans,
+// two span events, two log records, five measurements. It has no timeline.
+func BenchmarkOTelSDKSameSignals(b *testing.B) {
+	s := newSDK(b)
+	tracer, meter, logger := s.tracer.Tracer("bench"), s.meter.Meter("bench"), s.logger.Logger("bench")
+	started, _ := meter.Int64Counter("agent_marketplace.task.started")
+	completed, _ := meter.Int64Counter("agent_marketplace.task.completed")
+	active, _ := meter.Int64UpDownCounter("agent_marketplace.task.active")
+	duration, _ := meter.Float64Histogram("agent_marketplace.task.duration", metric.WithUnit("s"))
+	kind := []attribute.KeyValue{
+		attribute.String("task.type", "payment"), attribute.String("task.queue", "money"), attribute.String("task.agent", "bench"), attribute.String("task.provider", "bank"),
+	}
+	set := metric.WithAttributeSet(attribute.NewSet(kind...))
+	ended := metric.WithAttributeSet(attribute.NewSet(append(kind[:4:4], attribute.String("task.outcome", "completed"))...))
+	ctx := context.Background()
+	emit := func(ctx context.Context, span trace.Span, name string, attrs ...attribute.KeyValue) {
+		span.AddEvent(name, trace.WithAttributes(attrs...))
+		var r log.Record
+		r.SetEventName(name)
+		r.SetTimestamp(time.Now())
+		r.SetSeverity(log.SeverityInfo)
+		r.AddAttributes(attribute.String("task.id", "task-0001"), attribute.String("task.type", "payment"), attribute.String("task.queue", "money"))
+		r.AddAttributes(attrs...)
+		logger.Emit(ctx, r)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		began := time.Now()
+		active.Add(ctx, 1, set)
+		tctx, span := tracer.Start(ctx, "process money", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+			kind[0], kind[1], kind[2], kind[3],
+			attribute.String("messaging.operation.type", "process"),
+			attribute.String("messaging.destination.name", "money"), attribute.String("messaging.message.id", "task-0001"),
+			attribute.String("task.id", "task-0001"), attribute.Int("task.run", 1), attribute.String("task.user_id", "u-1")))
+		started.Add(tctx, 1, set)
+		emit(tctx, span, "agent_marketplace.task.started")
+		actx, attempt := tracer.Start(tctx, "attempt", trace.WithAttributes(attribute.Int("task.attempt", 1)))
+		if _, err := work(actx); err != nil {
+			attempt.SetStatus(codes.Error, err.Error())
+		}
+		took := time.Since(began)
+		completed.Add(tctx, 1, set)
+		duration.Record(tctx, took.Seconds(), ended)
+		emit(tctx, span, "agent_marketplace.task.completed",
+			attribute.Float64("duration_ms", float64(took.Microseconds())/1000), attribute.Int("attempts", 1))
+		span.SetAttributes(attribute.String("task.outcome", "completed"))
+		attempt.End()
 		active.Add(tctx, -1, set)
 		span.End()
 	}
