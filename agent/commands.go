@@ -14,11 +14,14 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // RetryHandler enqueues the next run of a task into its runner, with the run's
-// number and the task's id on it. It may be called more than once for the same
+// number and the task's id on it. ctx carries the span of the run before, for
+// [Agent.InjectTrace]: the new run's trace is linked to it. It may be called more than once for the same
 // command; the runner's own uniqueness, by task id and run, makes that one run.
 type RetryHandler func(ctx context.Context, c timeline.Command) error
 
@@ -206,7 +209,10 @@ func (a *Agent) startRun(ctx context.Context, c timeline.Command) error {
 		a.stats.repeated.Add(1)
 	} else {
 		a.journal.expect(runKey{c.Namespace, c.Task.ID, c.Run}, at)
-		if err := h(ctx, c); err != nil {
+		earlier := trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: trace.TraceID(c.TraceID), SpanID: trace.SpanID(c.SpanID), TraceFlags: trace.FlagsSampled, Remote: true,
+		})
+		if err := h(trace.ContextWithSpanContext(ctx, earlier), c); err != nil {
 			return err
 		}
 		a.recover.take(c.ID)

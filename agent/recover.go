@@ -97,6 +97,7 @@ func (rs *recoveries) remember(r *run) {
 	w := recovery{Command: timeline.Command{
 		ID: timeline.CommandID(t.Namespace, t.ID, next), Kind: timeline.CommandRetry, Task: t, Run: next, SourceID: r.a.source,
 		DeadLetterID: timeline.DeadLetterID(t.Namespace, t.ID, r.number), Reason: timeline.RetryAutoRecover, RequestedAt: r.last,
+		TraceID: r.traceID, SpanID: r.spanID,
 		InputEdits: r.task.Edits,
 	}}
 	// What was redacted waits sealed, like everywhere else on a disk.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/agent/agenttest"
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // logs keeps what is exported.
@@ -146,8 +147,7 @@ func TestTelemetryOfARetriedTask(t *testing.T) {
 	if spans[1].SpanContext.SpanID() != inside.SpanID() {
 		t.Error("the executor's context does not carry the attempt's span")
 	}
-	timeline := rec.Events("told")
-	if timeline[0].TraceID.String() != root.SpanContext.TraceID().String() {
+	if rec.Events("told")[0].TraceID.String() != root.SpanContext.TraceID().String() {
 		t.Error("the timeline is not of the span's trace")
 	}
 	sums := sdk.sums(t)
@@ -162,56 +162,6 @@ func TestTelemetryOfARetriedTask(t *testing.T) {
 	}
 }
 
-// However a run ends, its spans end, the active count goes back, and it is told
-// once that it failed.
-func TestTelemetryOfRunsThatEndBadly(t *testing.T) {
-	for name, c := range map[string]struct {
-		fn     func(context.CancelFunc) agent.Func
-		failed int64
-	}{
-		"failure": {func(context.CancelFunc) agent.Func { return failing(agent.Permanent(errUnwell)) }, 1},
-		"panic": {func(context.CancelFunc) agent.Func {
-			return func(context.Context, agent.Task) (agent.Result, error) { panic("boom") }
-		}, 1},
-		"deadline": {func(context.CancelFunc) agent.Func {
-			return func(ctx context.Context, _ agent.Task) (agent.Result, error) {
-				<-ctx.Done()
-				return agent.Result{}, ctx.Err()
-			}
-		}, 1},
-		"cancel": {func(cancel context.CancelFunc) agent.Func {
-			return func(ctx context.Context, _ agent.Task) (agent.Result, error) {
-				cancel()
-				<-ctx.Done()
-				return agent.Result{}, ctx.Err()
-			}
-		}, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := quick
-			sdk := withSDK(t, &cfg)
-			rec := agenttest.New(t, cfg)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			tk := task("ends", "bank")
-			if name == "deadline" {
-				tk.Deadline = time.Now().Add(50 * time.Millisecond)
-			}
-			if _, err := rec.Do(ctx, tk, c.fn(cancel)); err == nil {
-				t.Fatal("no error")
-			}
-			if n := len(sdk.spans.GetSpans()); n != 2 {
-				t.Errorf("%d spans ended, want 2", n)
-			}
-			sums := sdk.sums(t)
-			if sums["agent_marketplace.task.failed"] != c.failed || sums["agent_marketplace.task.active"] != 0 || sums["agent_marketplace.task.duration"] != 1 {
-				t.Errorf("failed %d, active %d, durations %d; want %d, 0, 1", sums["agent_marketplace.task.failed"],
-					sums["agent_marketplace.task.active"], sums["agent_marketplace.task.duration"], c.failed)
-			}
-		})
-	}
-}
-
 // A retry of a dead letter is a trace of its own, linked to the run before it.
 func TestALaterRunIsANewRootLinkedToTheOneBefore(t *testing.T) {
 	cfg := quick
@@ -221,13 +171,24 @@ func TestALaterRunIsANewRootLinkedToTheOneBefore(t *testing.T) {
 	tk.Runner, tk.TraceCarrier = "test", map[string]string{}
 	tk1 := tk
 	tk1.TraceCarrier = nil
-	s := rec.Step(t.Context(), tk1, agent.Delivery{Run: 1, Attempt: 1}, func(ctx context.Context, _ agent.Task) (agent.Result, error) {
+	// The runner's half: it is handed the command, and the task comes back with what
+	// it wrote beside it.
+	taken := make(chan struct{})
+	rec.HandleQueue("money", func(ctx context.Context, _ timeline.Command) error {
 		rec.InjectTrace(ctx, tk.TraceCarrier)
-		return agent.Result{}, agent.Permanent(errUnwell)
+		close(taken)
+		return nil
 	})
-	if s.Outcome != agent.Failed || tk.TraceCarrier["traceparent"] == "" {
-		t.Fatalf("outcome %v, carrier %v", s.Outcome, tk.TraceCarrier)
+	if s := rec.Step(t.Context(), tk1, agent.Delivery{Run: 1, Attempt: 1}, failing(agent.Permanent(errUnwell))); s.Outcome != agent.Failed {
+		t.Fatalf("outcome %v", s.Outcome)
 	}
+	events := rec.Events("again")
+	moved := events[len(events)-1]
+	rec.Collector().Send(timeline.Command{
+		ID: timeline.CommandID("default", "again", 2), Kind: timeline.CommandRetry, Task: moved.Task, Run: 2, Reason: timeline.RetryManual,
+		DeadLetterID: moved.DeadLetter.ID, RequestedAt: time.Now(), TraceID: moved.TraceID, SpanID: moved.SpanID,
+	})
+	<-taken
 	if s := rec.Step(t.Context(), tk, agent.Delivery{Run: 2, Attempt: 1}, succeeding); s.Outcome != agent.Completed {
 		t.Fatalf("outcome %v", s.Outcome)
 	}
@@ -239,7 +200,8 @@ func TestALaterRunIsANewRootLinkedToTheOneBefore(t *testing.T) {
 	if second.Parent.IsValid() || second.SpanContext.TraceID() == first.SpanContext.TraceID() {
 		t.Error("the second run is not a trace of its own")
 	}
-	if len(second.Links) != 1 || second.Links[0].SpanContext.TraceID() != first.SpanContext.TraceID() {
-		t.Errorf("the second run's links are %v, want one to the first run's trace", second.Links)
+	if len(second.Links) != 1 || second.Links[0].SpanContext.TraceID() != first.SpanContext.TraceID() ||
+		second.Links[0].SpanContext.SpanID() != first.SpanContext.SpanID() {
+		t.Errorf("the second run's links are %v, want one to the first run's span", second.Links)
 	}
 }

@@ -56,7 +56,7 @@ return 1
 func retryCommand(e *timeline.Event) timeline.Command {
 	c := timeline.Command{
 		ID: timeline.CommandID(orDefault(e.Namespace), e.Task.ID, e.Run), Kind: timeline.CommandRetry, Task: e.Task, Run: e.Run,
-		Reason: timeline.RetryManual, Operator: e.Operator, RequestedAt: e.OccurredAt,
+		Reason: timeline.RetryManual, Operator: e.Operator, RequestedAt: e.OccurredAt, TraceID: e.TraceID, SpanID: e.SpanID,
 	}
 	c.Output = nil
 	if e.Retry != nil && e.Retry.Reason != "" {

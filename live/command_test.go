@@ -27,7 +27,8 @@ func TestACommandIsOfferedUntilItIsAnswered(t *testing.T) {
 		if got.ID != timeline.CommandID("default", "t1", 2) || got.Kind != timeline.CommandRetry || got.Run != 2 || got.Task.ID != "t1" ||
 			got.Queue != "payments" || got.Reason != timeline.RetryManual || got.Operator.Actor != "ann" ||
 			got.DeadLetterID != timeline.DeadLetterID("default", "t1", 1) || string(got.Sealed) != "sealed" ||
-			string(got.Input) != `{"card":"tok_1"}` || got.RequestedAt.IsZero() {
+			string(got.Input) != `{"card":"tok_1"}` || got.RequestedAt.IsZero() ||
+			got.TraceID != (timeline.TraceID{1}) || got.SpanID != (timeline.SpanID{2}) {
 			t.Errorf("command %+v", got)
 		}
 		// The agent says nothing: it is offered again, to it or to another.

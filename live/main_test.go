@@ -127,6 +127,7 @@ func retryRequest(task string, run int) timeline.Event {
 	e.Input = timeline.Payload(`{"card":"tok_1"}`)
 	e.DeadLetter = &timeline.DeadLetterRef{ID: timeline.DeadLetterID("default", task, run-1), Sealed: []byte("sealed")}
 	e.Operator = &timeline.Operator{Actor: "ann", Reason: "the bank is back"}
+	e.TraceID, e.SpanID = timeline.TraceID{1}, timeline.SpanID{2}
 	return e
 }
 

@@ -303,7 +303,11 @@ func (h *harness) fill() {
 	done.Event(timeline.AttemptSuccess, 1, 1).Event(timeline.TaskCompleted, 1, 0, output)
 	h.store.Add(done.Events...)
 	h.store.Add(querytest.NewLife(task("running", "u1"), at.Add(time.Minute)).Started().Events...)
-	h.store.Add(querytest.NewLife(task("failed", "u1"), at.Add(2*time.Minute)).Failed().Events...)
+	failed := querytest.NewLife(task("failed", "u1"), at.Add(2*time.Minute)).Failed().Events
+	for i := range failed { // an attempt's events are of its own span, all others of the task's
+		failed[i].TraceID, failed[i].SpanID = timeline.TraceID{1}, timeline.SpanID{byte(1 + failed[i].Attempt)}
+	}
+	h.store.Add(failed...)
 	h.store.Add(querytest.NewLife(task("cancelled", "u1"), at.Add(3*time.Minute)).Started().
 		Event(timeline.CancelRequested, 1, 0).Event(timeline.AttemptAborted, 1, 1).Event(timeline.TaskCancelled, 1, 0).Events...)
 	h.store.Add(querytest.NewLife(task("theirs", "u2"), at.Add(4*time.Minute)).Failed().Events...)

@@ -174,6 +174,7 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 	task.Input = input
 	request := s.operatorEvent(r, task, timeline.DLQRetryRequested, run, op)
 	request.DeadLetter = &timeline.DeadLetterRef{ID: d.ID, Requeueable: d.Requeueable, AutoRecover: d.AutoRecover, Sealed: d.Sealed, SourceID: holderOf(events, d)}
+	request.TraceID, request.SpanID = spanOf(events, d.Run)
 	r.audit = append(r.audit, "task_id", taskID, "run", run, "dead_letter_id", d.ID.String(), "edited", o.inputPatch != nil)
 	if err := s.claimAndWrite(r, taskID, run, append(before, request)); err != nil {
 		return accepted{}, err
@@ -182,6 +183,17 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 		TaskID: taskID, Run: run, CommandID: op.CommandID, DeadLetterID: d.ID, Status: "accepted",
 		State: timeline.StateRetrying, DeadLetterStatus: timeline.DeadLetterRetrying, location: s.taskLink(r.scope, taskID),
 	}, nil
+}
+
+// spanOf is the span of a run, which the trace of the next one is linked to. An
+// attempt's events are of the attempt's own.
+func spanOf(events []timeline.Event, run int) (trace timeline.TraceID, span timeline.SpanID) {
+	for i := range events {
+		if e := &events[i]; e.Run == run && e.Attempt == 0 && !e.SpanID.IsZero() && e.Type != timeline.DLQRetryRequested {
+			trace, span = e.TraceID, e.SpanID
+		}
+	}
+	return trace, span
 }
 
 // editsBefore counts how often the input was edited on the way to the run that is

@@ -42,7 +42,7 @@ func TestRetryWritesTheRequest(t *testing.T) {
 	}
 	e := events[0]
 	if e.ID != timeline.DerivedEventID("default", "failed", 2, 0, timeline.DLQRetryRequested) || e.Run != 2 || e.Attempt != 0 || e.Seq != 0 ||
-		e.Namespace != "default" || e.Queue != "payments" || e.Runner != "asynq" || string(e.Input) != `{"order":4711}` || e.UserID != "u1" ||
+		e.TraceID != (timeline.TraceID{1}) || e.SpanID != (timeline.SpanID{1}) || e.Namespace != "default" || e.Queue != "payments" || e.Runner != "asynq" || string(e.Input) != `{"order":4711}` || e.UserID != "u1" ||
 		e.DeadLetter == nil || e.DeadLetter.ID != want.DeadLetterID || e.Operator.Actor != "key:operator" || e.Operator.Reason != "the bank is back" || e.Operator.CommandID != want.CommandID {
 		t.Errorf("the event is %+v", e)
 	}

@@ -42,6 +42,10 @@ type Command struct {
 	// RequeueURL: no agent can start the run; the URL that is registered for its
 	// queue takes it.
 	RequeueURL bool `json:"requeue_url,omitempty"`
+	// TraceID and SpanID are the span of the run before it (retry), which the trace
+	// of the new one is linked to; zero where it had none.
+	TraceID TraceID `json:"trace_id,omitzero"`
+	SpanID  SpanID  `json:"span_id,omitzero"`
 	// RequestedAt is when it was asked for: an agent's events of the run are
 	// never earlier.
 	RequestedAt time.Time `json:"requested_at"`

@@ -209,7 +209,7 @@ func (s *Snapshot) settle(decides *Event) {
 // foldRun takes one event of the highest run, in timeline order.
 func (s *Snapshot) foldRun(e *Event) {
 	s.Attempt = max(s.Attempt, e.Attempt)
-	if !e.TraceID.IsZero() {
+	if !e.TraceID.IsZero() && e.Type != DLQRetryRequested { // which names the trace of the run before
 		s.TraceID = e.TraceID
 	}
 	if e.Error != nil {

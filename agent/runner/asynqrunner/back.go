@@ -29,6 +29,7 @@ func (r *Runner) requeue(ctx context.Context, c timeline.Command) error {
 	if own := c.Metadata[metaType]; own != "" {
 		typ = own
 	}
+	r.agent.InjectTrace(ctx, headers) // the span of the run before, which this one is linked to
 	t := asynq.NewTaskWithHeaders(typ, c.Input, headers)
 	opts := []asynq.Option{
 		asynq.Queue(c.Queue), asynq.TaskID(runID(c.Task.ID, c.Run)), asynq.Retention(r.cfg.Retention),
