@@ -7,6 +7,8 @@ type AlertState string
 
 // The states of an alert.
 const (
+	// AlertPending: a rule holds, and not yet for as long as it must.
+	AlertPending  AlertState = "pending"
 	AlertFiring   AlertState = "firing"
 	AlertResolved AlertState = "resolved"
 )
@@ -36,11 +38,34 @@ type Alert struct {
 
 	DeadLetterID ID `json:"dead_letter_id,omitzero"`
 
+	// Condition tells alerts of one rule apart: never_started and late, new and
+	// regressed; Value is what the rule measured last, in its own unit.
+	Condition string  `json:"condition,omitempty"`
+	Value     float64 `json:"value,omitempty"`
+	// Labels are further names of what it is about.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Runbook is a link that the rule gives along.
+	Runbook string `json:"runbook,omitempty"`
+
 	StartsAt  time.Time `json:"starts_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	EndsAt    time.Time `json:"ends_at,omitzero"`
 	// Runs counts the runs that failed so far.
 	Runs int `json:"runs,omitempty"`
+
+	// Acknowledged is who took it on: it is not told again and again then.
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+	// SilencedBy is the silence that holds its calls back, InhibitedBy the alert
+	// that stands for it.
+	SilencedBy  string `json:"silenced_by,omitempty"`
+	InhibitedBy ID     `json:"inhibited_by,omitzero"`
+}
+
+// Acknowledgement says who took an alert on.
+type Acknowledgement struct {
+	Actor  string    `json:"actor"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 // TaskAlertID is the id of the one alert a task raises.

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"maps"
 	"math/big"
 	"strings"
 )
@@ -19,6 +20,16 @@ func DefaultThresholds() Thresholds {
 		"TRY": "3500", "ZAR": "1800", "SGD": "135", "HKD": "780", "THB": "3400", "IDR": "1600000",
 		"VND": "2500000", "PHP": "5700", "UAH": "4100", "NGN": "150000", "KES": "13000",
 	}
+}
+
+// With returns a copy in which the given thresholds stand for theirs.
+func (th Thresholds) With(over Thresholds) Thresholds {
+	out := maps.Clone(th)
+	if out == nil {
+		out = Thresholds{}
+	}
+	maps.Copy(out, over)
+	return out
 }
 
 // Classify returns how loudly a failure of the task calls: critical from the
