@@ -1,16 +1,16 @@
 package alerting
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/tasktrail/tasktrail/alerting/channel"
+	"github.com/tasktrail/tasktrail/alerting/rule"
 	"github.com/tasktrail/tasktrail/internal/spool"
 	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/wire"
@@ -23,86 +23,101 @@ const (
 	rewriteFloor = 4 << 20
 )
 
+// RedisChannel is the name of the channel over a [Publisher].
+const RedisChannel = "redis"
+
+// Publisher publishes an alert where subscribers find it.
+type Publisher interface {
+	// PublishAlert returns an error where the alert was not published; it is called
+	// again then.
+	PublishAlert(ctx context.Context, a timeline.Alert) error
+}
+
+// Deps are the parts that alerting stands on. Each may be nil: then what needs it
+// is left out.
+type Deps struct {
+	// Publisher is where every alert goes, whatever is silenced.
+	Publisher Publisher
+	// Past answers what can't be counted; without it, rules that ask it are not
+	// evaluated.
+	Past rule.Past
+	// Settled tells what became of tasks elsewhere.
+	Settled SettledReader
+	// Fleet lets one of several collectors decide for all; without it this one does.
+	Fleet Fleet
+	// Settings are what operators set before, and over other collectors.
+	Settings SettingReader
+}
+
+// SettingReader reads what operators set, in all namespaces.
+type SettingReader interface {
+	Settings(ctx context.Context, namespace, kind string) ([]timeline.StoredSetting, error)
+}
+
 // Alerting follows a log, decides and delivers. All methods but Write are safe
 // for concurrent use; Write is for one follower.
 type Alerting struct {
-	cfg      Config
-	rules    []rule
-	channels []*channel
-	rec      wire.Record
-	lock     *os.File
+	cfg    Config
+	deps   Deps
+	engine *rule.Engine
+	rec    wire.Record
+	lock   *os.File
+	holder string
 
-	mu      sync.Mutex
-	state   *state
-	journal *journal
+	mu       sync.Mutex
+	state    *state
+	journal  *journal
+	builtin  []builtin
+	failures *taskFailed
+	channels []*deliverer
+	silences *silences
+	// dirty: what holds calls back has changed.
+	dirty   bool
 	stats   Stats
+	file    fileState
+	dog     *watchdog
 	started bool
 	closed  bool
+	// broken is what the journal failed with last, nil where it does not.
+	broken error
 
-	life context.Context
+	life context.Context //nolint:containedctx // the service's own life
 	end  context.CancelFunc
 	wg   sync.WaitGroup
 }
 
-// Stats counts what was done since New.
-type Stats struct {
-	// Firing and Resolved are the alerts that are kept, Tasks the tasks that are
-	// followed.
-	Firing, Resolved, Tasks int
-	// Forgotten are alerts and tasks that the bounds pushed out before they were
-	// over, Damaged lines of the journal that could not be read, Unreadable frames.
-	Forgotten, Damaged, Unreadable uint64
-	Channels                       []ChannelStats
-}
-
-// ChannelStats counts the deliveries of one channel since New.
-type ChannelStats struct {
-	Name string
-	// Queued wait at the moment, the oldest since OldestAt.
-	Queued   int
-	OldestAt time.Time
-	// Delivered arrived, Retried failed and were tried again, Refused will never be
-	// taken, Expired were given up for their age, Overflowed gave way in a full
-	// queue, Skipped came while the channel was disabled.
-	Delivered, Retried, Refused, Expired, Overflowed, Skipped uint64
-	// Disabled says why the channel takes nothing more, empty where it does.
-	Disabled  string
-	LastError string
-}
-
-// New reads the state and prepares the channels: that over publisher (nil: none)
-// and the configured ones. Nothing is delivered before Start; Write may be called
-// before.
-func New(cfg Config, publisher Publisher) (*Alerting, error) {
+// New reads the rules and the state and prepares the channels. Nothing is
+// delivered before Start; Write may be called before.
+func New(cfg Config, deps Deps) (*Alerting, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("alerting: %w", err)
 	}
-	a := &Alerting{cfg: cfg, state: newState()}
-	a.rules = []rule{
-		&taskFailed{thresholds: cfg.Thresholds, wait: cfg.RecoveryWait, recoveries: cfg.RecoveryRuns},
-		breakerOpen{expiry: cfg.BreakerExpiry},
-	}
-	if publisher != nil {
-		a.channels = append(a.channels, &channel{
-			alerting: a, name: RedisChannel, min: timeline.AlertMedium, notifier: publisherNotifier{publisher},
-			timeout: 5 * time.Second, parallel: 1,
+	a := &Alerting{cfg: cfg, deps: deps, state: newState(cfg.MaxLog)}
+	a.failures = &taskFailed{wait: cfg.RecoveryWait, recoveries: cfg.RecoveryRuns}
+	a.builtin = []builtin{a.failures, breakerOpen{expiry: cfg.BreakerExpiry}}
+	a.life, a.end = context.WithCancel(context.Background())
+	if deps.Publisher != nil {
+		a.channels = append(a.channels, &deliverer{
+			alerting: a, name: RedisChannel, kind: RedisChannel, min: timeline.AlertMedium, notifier: publisherNotifier{deps.Publisher},
+			timeout: 5 * time.Second, parallel: 1, wake: make(chan struct{}, 1),
 		})
 	}
-	for _, c := range cfg.Channels {
-		w, err := newWebhook(c)
-		if err != nil {
-			return nil, fmt.Errorf("alerting: channel %q: %w", c.Name, err)
-		}
-		severity, _ := timeline.ParseAlertSeverity(c.MinSeverity)
-		a.channels = append(a.channels, &channel{
-			alerting: a, name: c.Name, min: severity, notifier: w, timeout: c.Timeout, parallel: c.Parallel, target: c.target(), close: w.close,
-		})
+	f, err := a.readFile()
+	if err != nil {
+		return nil, fmt.Errorf("alerting: %w", err)
 	}
+	a.engine = rule.New(f.rules.Rules, time.Now())
+	channels, err := a.makeChannels(f, nil)
+	if err != nil {
+		return nil, fmt.Errorf("alerting: %w", err)
+	}
+	a.channels = append(a.channels, channels...)
 	if err := a.open(); err != nil {
 		return nil, fmt.Errorf("alerting: %w", err)
 	}
-	a.life, a.end = context.WithCancel(context.Background())
+	a.force(f)
+	a.loadCounts()
 	return a, nil
 }
 
@@ -120,6 +135,10 @@ func (a *Alerting) open() error {
 		_ = lock.Close()
 		return err
 	}
+	if a.holder, err = holderName(a.cfg); err != nil {
+		_, _ = lock.Close(), j.close()
+		return err
+	}
 	a.lock, a.journal, a.stats.Damaged = lock, j, uint64(damaged)
 	if damaged > 0 {
 		a.cfg.Logger.Warn("the journal of alerts has lines that can't be read", "lines", damaged)
@@ -132,12 +151,18 @@ func (a *Alerting) open() error {
 		}
 		a.journal.add(b)
 	}
+	a.settleChannels()
+	return nil
+}
+
+// settleChannels gives the channels their state: one that was disabled is tried
+// again where it leads elsewhere, and what a channel that is gone had not
+// delivered goes with it.
+func (a *Alerting) settleChannels() {
 	known := map[string]bool{}
 	for _, c := range a.channels {
-		c.wake = make(chan struct{}, 1)
 		known[c.name] = true
-		st := a.state.channel(c.name)
-		if st.mark.Disabled != "" && st.mark.Target != c.target {
+		if st := a.state.channel(c.name); (st.mark.Disabled != "" || !st.mark.FailingSince.IsZero()) && st.mark.Target != c.target {
 			a.state.put(record{Channel: &channelMark{Name: c.name, Target: c.target}})
 		}
 	}
@@ -149,7 +174,6 @@ func (a *Alerting) open() error {
 			delete(a.state.channels, name)
 		}
 	}
-	return nil
 }
 
 // Start begins to deliver and to watch the time, until Close; ctx bounds the
@@ -165,10 +189,10 @@ func (a *Alerting) Start(context.Context) error {
 	}
 	a.started = true
 	a.wg.Go(func() { a.tick(a.life) })
+	a.wg.Go(func() { a.evaluate(a.life) })
+	a.wg.Go(func() { a.signal(a.life) })
 	for _, c := range a.channels {
-		for range c.parallel {
-			a.wg.Go(func() { c.run(a.life) })
-		}
+		c.start(a.life)
 	}
 	return nil
 }
@@ -183,15 +207,16 @@ func (a *Alerting) Close() error {
 	}
 	a.closed = true
 	a.end()
+	channels := a.channels
 	a.mu.Unlock()
 	a.wg.Wait()
-	for _, c := range a.channels {
-		if c.close != nil {
-			c.close()
-		}
+	for _, c := range channels {
+		c.stop()
 	}
+	a.saveCounts(time.Now())
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.dog.close()
 	if err := errors.Join(a.journal.close(), a.lock.Close()); err != nil {
 		return fmt.Errorf("alerting: close: %w", err)
 	}
@@ -219,13 +244,21 @@ func (a *Alerting) Write(ctx context.Context, b *spool.Batch) error {
 			a.stats.Unreadable++
 		}
 	}
+	if a.dirty {
+		a.round(now)
+	}
 	return a.commit(now)
 }
 
 func (a *Alerting) record(r *wire.Record, now time.Time) {
+	if r.Type == timeline.SettingChanged {
+		a.setting(r)
+		return
+	}
+	a.engine.Observe(r, now)
 	var e timeline.Event
 	made := false
-	for _, rule := range a.rules {
+	for _, rule := range a.builtin {
 		if !rule.wants(a.state, r) {
 			continue
 		}
@@ -237,11 +270,19 @@ func (a *Alerting) record(r *wire.Record, now time.Time) {
 	}
 }
 
+func (a *Alerting) setting(r *wire.Record) {
+	var e timeline.Event
+	r.Event(&e)
+	if e.Setting != nil && wantsSetting(e.Setting.Kind) && a.take(e.Namespace, *e.Setting, e.OccurredAt) {
+		a.dirty = true
+	}
+}
+
 // commit puts the decisions on disk and wakes the channels. The lock is held.
 func (a *Alerting) commit(now time.Time) error {
 	decided := len(a.journal.pending) > 0
-	if err := a.journal.flush(true); err != nil {
-		return fmt.Errorf("alerting: %w", err)
+	if a.broken = a.journal.flush(true); a.broken != nil {
+		return fmt.Errorf("alerting: %w", a.broken)
 	}
 	if decided {
 		for _, c := range a.channels {
@@ -289,9 +330,11 @@ func (a *Alerting) tick(ctx context.Context) {
 		case now := <-every.C:
 			rounds++
 			a.mu.Lock()
-			for _, rule := range a.rules {
+			for _, rule := range a.builtin {
 				a.route(rule.due(a.state, now), now)
 			}
+			a.failing(now)
+			a.round(now)
 			if rounds%600 == 0 {
 				a.prune(now)
 			}
@@ -299,70 +342,15 @@ func (a *Alerting) tick(ctx context.Context) {
 				a.cfg.Logger.Error("write the state of alerts", "error", err)
 			}
 			a.mu.Unlock()
+			if rounds%2 == 0 {
+				a.watchFile()
+			}
 		}
 	}
 }
 
-// Alerts returns the alerts of a namespace that are kept ("" for all), the
-// firing ones alone where firing is set, those that changed last first.
-func (a *Alerting) Alerts(namespace string, firing bool) []timeline.Alert {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	out := make([]timeline.Alert, 0, 16)
-	for _, al := range a.state.alerts {
-		if (namespace == "" || al.Namespace == namespace) && (!firing || al.State == timeline.AlertFiring) {
-			out = append(out, *al)
-		}
-	}
-	slices.SortFunc(out, func(x, y timeline.Alert) int {
-		return cmp.Or(y.UpdatedAt.Compare(x.UpdatedAt), slices.Compare(x.ID[:], y.ID[:]))
-	})
-	return out
-}
+type publisherNotifier struct{ p Publisher }
 
-// Stats returns the counts so far.
-func (a *Alerting) Stats() Stats {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.stats
-	s.Tasks = len(a.state.tasks)
-	for _, al := range a.state.alerts {
-		if al.State == timeline.AlertFiring {
-			s.Firing++
-		} else {
-			s.Resolved++
-		}
-	}
-	for _, c := range a.channels {
-		cs := c.stats
-		st := a.state.channel(c.name)
-		cs.Name, cs.Queued, cs.Disabled = c.name, len(st.queue), st.mark.Disabled
-		if len(st.queue) > 0 {
-			cs.OldestAt = st.queue[0].CreatedAt
-		}
-		s.Channels = append(s.Channels, cs)
-	}
-	return s
-}
-
-// Test sends a test notification over a channel now, past its queue, and returns
-// what the delivery returned.
-func (a *Alerting) Test(ctx context.Context, name string) error {
-	for _, c := range a.channels {
-		if c.name != name {
-			continue
-		}
-		now := time.Now().UTC()
-		al := timeline.Alert{
-			ID: timeline.DeriveID("alert", testRule, name, now.String()), Rule: testRule, Severity: timeline.AlertMedium, State: timeline.AlertFiring,
-			Title: "test of channel " + name, Namespace: timeline.DefaultNamespace, StartsAt: now, UpdatedAt: now,
-		}
-		ctx, cancel := context.WithTimeout(ctx, c.timeout)
-		defer cancel()
-		if err := c.notifier.Notify(ctx, newNotification(&al, now)); err != nil {
-			return fmt.Errorf("test channel %q: %w", name, err)
-		}
-		return nil
-	}
-	return fmt.Errorf("test channel %q: there is no such channel", name)
+func (p publisherNotifier) Notify(ctx context.Context, n channel.Notification) error {
+	return p.p.PublishAlert(ctx, n.Alert)
 }

@@ -166,8 +166,8 @@ func (o breakerOpen) resolve(s *state, b *breakerEntry, at time.Time, text strin
 func (o breakerOpen) alert(e *timeline.Event, provider string) timeline.Alert {
 	a := timeline.Alert{
 		// The event that opened it makes this incident's id: the next one has another.
-		ID:   timeline.DeriveID("alert", ruleBreakerOpen, e.Namespace, provider, e.ID.String()),
-		Rule: ruleBreakerOpen, Severity: timeline.AlertCritical, State: timeline.AlertFiring,
+		ID:   timeline.DeriveID("alert", RuleBreakerOpen, e.Namespace, provider, e.ID.String()),
+		Rule: RuleBreakerOpen, Severity: timeline.AlertCritical, State: timeline.AlertFiring,
 		Title: "circuit breaker of " + provider + " is open", Namespace: e.Namespace, Queue: e.Queue, Agent: e.Agent, Provider: provider,
 		StartsAt: e.OccurredAt, UpdatedAt: e.OccurredAt,
 	}

@@ -6,22 +6,25 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tasktrail/tasktrail/alerting/channel"
+	"github.com/tasktrail/tasktrail/alerting/channel/channeltest"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
 func TestADeadChannelDelaysNoOther(t *testing.T) {
-	dead1 := newReceiver(t, secretA)
-	dead1.status.Store(http.StatusInternalServerError)
-	alive := newReceiver(t, secretA)
+	dead1 := channeltest.New(t, channeltest.SecretA)
+	dead1.Status.Store(http.StatusInternalServerError)
+	alive := channeltest.New(t, channeltest.SecretA)
 	quietOne := hook("loud-only", alive.URL)
 	quietOne.MinSeverity = "critical"
-	a := start(t, Config{Channels: []ChannelConfig{hook("dead", dead1.URL), hook("alive", alive.URL), quietOne}}, nil)
+	a := start(t, Config{Channels: []channel.Config{hook("dead", dead1.URL), hook("alive", alive.URL), quietOne}}, nil)
 	const n = 50
 	for i := range n {
 		write(t, a, dead(fmt.Sprint("t", i), 1, timeline.FailExhausted))
@@ -31,10 +34,10 @@ func TestADeadChannelDelaysNoOther(t *testing.T) {
 	if s[0].Queued != n || s[0].Delivered != 0 || s[1].Queued != 0 || s[1].Delivered != n || s[2].Delivered != 0 {
 		t.Errorf("stats %+v", s)
 	}
-	if calls := dead1.calls(); calls > 20 {
+	if calls := dead1.Calls(); calls > 20 {
 		t.Errorf("the dead channel was called %d times without a rest", calls)
 	}
-	alive.check(t)
+	alive.Check(t)
 }
 
 func TestARetriedCallKeepsItsIDAndItsOrder(t *testing.T) {
@@ -48,14 +51,14 @@ func TestARetriedCallKeepsItsIDAndItsOrder(t *testing.T) {
 		write(t, a, dead("t1", 2, timeline.FailExhausted), event(timeline.TaskCompleted, "t1", 3))
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if s := a.Stats().Channels[0]; s.Queued != 2 || s.Retried < 10 || s.Retried > 60 {
+		if s := a.Stats().Channels[0]; s.Queued != 3 || s.Retried < 10 || s.Retried > 60 {
 			t.Errorf("stats %+v", s)
 		}
 		r.setDown(false)
 		time.Sleep(longestBackoff * 2)
 		synctest.Wait()
-		got := r.alerts()
-		if len(got) != 2 || got[0].State != timeline.AlertFiring || got[0].Runs != 2 || got[1].State != timeline.AlertResolved {
+		got := slices.DeleteFunc(r.Alerts(), func(a timeline.Alert) bool { return a.Rule == RuleChannelFailing })
+		if len(got) != 2 || len(r.Alerts()) != 4 || got[0].State != timeline.AlertFiring || got[0].Runs != 2 || got[1].State != timeline.AlertResolved {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -65,7 +68,7 @@ func TestAQueueIsBoundedAndGivesUpInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder()
 		r.setDown(true)
-		a := start(t, Config{MaxQueue: 10}, r)
+		a := start(t, Config{MaxQueue: 10, MaxAge: 2 * time.Hour}, r)
 		defer a.Close()
 		for i := range 30 {
 			write(t, a, dead(fmt.Sprint("t", i), 1, timeline.FailExhausted))
@@ -73,7 +76,7 @@ func TestAQueueIsBoundedAndGivesUpInTime(t *testing.T) {
 		if s := a.Stats().Channels[0]; s.Queued != 10 || s.Overflowed != 20 {
 			t.Errorf("stats %+v", s)
 		}
-		time.Sleep(80 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		synctest.Wait()
 		if s := a.Stats().Channels[0]; s.Queued != 0 || s.Expired != 10 {
 			t.Errorf("after its age: %+v", s)
@@ -82,16 +85,16 @@ func TestAQueueIsBoundedAndGivesUpInTime(t *testing.T) {
 }
 
 func TestAReceiverThatIsGoneIsDisabledWithNotice(t *testing.T) {
-	goneOne := newReceiver(t, secretA)
-	goneOne.status.Store(http.StatusGone)
-	other := newReceiver(t, secretA)
+	goneOne := channeltest.New(t, channeltest.SecretA)
+	goneOne.Status.Store(http.StatusGone)
+	other := channeltest.New(t, channeltest.SecretA)
 	dir := t.TempDir()
-	cfg := Config{Dir: dir, Channels: []ChannelConfig{hook("gone", goneOne.URL), hook("other", other.URL)}}
+	cfg := Config{Dir: dir, Channels: []channel.Config{hook("gone", goneOne.URL), hook("other", other.URL)}}
 	a := start(t, cfg, nil)
 	write(t, a, dead("t1", 1, timeline.FailExhausted))
 	eventually(t, "the other is told", func() bool {
-		for _, al := range other.alerts() {
-			if al.Rule == ruleChannelDisabled && strings.Contains(al.Title, "gone") {
+		for _, al := range other.Alerts() {
+			if al.Rule == RuleChannelDisabled && strings.Contains(al.Title, "gone") {
 				return true
 			}
 		}
@@ -100,8 +103,8 @@ func TestAReceiverThatIsGoneIsDisabledWithNotice(t *testing.T) {
 	write(t, a, dead("t2", 1, timeline.FailExhausted))
 	eventually(t, "delivered", func() bool { return a.Stats().Channels[1].Queued == 0 })
 	// Skipped: the call that was refused, the notice of it, and the next one.
-	if s := a.Stats().Channels[0]; s.Disabled == "" || s.Queued != 0 || s.Skipped != 3 || goneOne.calls() != 1 {
-		t.Errorf("stats %+v after %d calls", s, goneOne.calls())
+	if s := a.Stats().Channels[0]; s.Disabled == "" || s.Queued != 0 || s.Skipped != 3 || goneOne.Calls() != 1 {
+		t.Errorf("stats %+v after %d calls", s, goneOne.Calls())
 	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
@@ -114,11 +117,11 @@ func TestAReceiverThatIsGoneIsDisabledWithNotice(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	goneOne.status.Store(http.StatusOK)
+	goneOne.Status.Store(http.StatusOK)
 	cfg.Channels[0].URL += "/new"
 	a = start(t, cfg, nil)
 	write(t, a, dead("t3", 1, timeline.FailExhausted))
-	eventually(t, "delivered at the new URL", func() bool { return len(goneOne.alerts()) == 1 })
+	eventually(t, "delivered at the new URL", func() bool { return len(goneOne.Alerts()) == 1 })
 }
 
 func TestARestartLosesNothingUndelivered(t *testing.T) {
@@ -132,7 +135,7 @@ func TestARestartLosesNothingUndelivered(t *testing.T) {
 	}
 	r.setDown(false)
 	a = start(t, Config{Dir: dir}, r)
-	eventually(t, "delivered", func() bool { return len(r.alerts()) == 2 })
+	eventually(t, "delivered", func() bool { return len(r.Alerts()) == 2 })
 	eventually(t, "settled", func() bool { return a.Stats().Channels[0].Queued == 0 })
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
@@ -153,7 +156,7 @@ func TestEveryTaskHasOneAlertHoweverOftenAlertingIsKilled(t *testing.T) {
 
 func killed(t *testing.T, rnd *rand.Rand) {
 	const tasks = 40
-	r := newReceiver(t, secretA)
+	r := channeltest.New(t, channeltest.SecretA)
 	var log [][]timeline.Event // batches, as the log has them
 	fires := map[string]bool{}
 	for i := range tasks {
@@ -171,8 +174,8 @@ func killed(t *testing.T, rnd *rand.Rand) {
 			log = append(log, []timeline.Event{e})
 		}
 	}
-	cfg := Config{Dir: t.TempDir(), Channels: []ChannelConfig{hook("h", r.URL)}, Logger: quiet}
-	cfg.Channels[0].Timeout = 5 * time.Second
+	cfg := Config{Dir: t.TempDir(), Channels: []channel.Config{hook("h", r.URL)}, Logger: quiet}
+	cfg.Channels[0].Timeout = channel.Duration(5 * time.Second)
 	a := start(t, cfg, nil)
 	kills := 0
 	for at := 0; at < len(log); {
@@ -183,9 +186,9 @@ func killed(t *testing.T, rnd *rand.Rand) {
 		}
 		// Kill: what is on the disk now is what the next one finds.
 		if rnd.IntN(2) == 0 {
-			r.status.Store(http.StatusServiceUnavailable)
+			r.Status.Store(http.StatusServiceUnavailable)
 		} else {
-			r.status.Store(http.StatusOK)
+			r.Status.Store(http.StatusOK)
 		}
 		next := t.TempDir()
 		b, err := os.ReadFile(filepath.Join(cfg.Dir, "alerts.journal"))
@@ -204,11 +207,11 @@ func killed(t *testing.T, rnd *rand.Rand) {
 		at = max(0, at-rnd.IntN(5)) // the cursor is behind
 		kills++
 	}
-	r.status.Store(http.StatusOK)
+	r.Status.Store(http.StatusOK)
 	eventually(t, "delivered", func() bool { return a.Stats().Channels[0].Queued == 0 })
-	r.check(t)
+	r.Check(t)
 	ids, last := map[string]map[timeline.ID]bool{}, map[string]timeline.AlertState{}
-	for _, al := range r.alerts() {
+	for _, al := range r.Alerts() {
 		if ids[al.TaskID] == nil {
 			ids[al.TaskID] = map[timeline.ID]bool{}
 		}
@@ -254,7 +257,7 @@ func TestLifecycle(t *testing.T) {
 	if err := a.Start(t.Context()); err == nil {
 		t.Error("started twice")
 	}
-	if _, err := New(Config{Dir: dir, Logger: quiet}, nil); err == nil {
+	if _, err := New(Config{Dir: dir, Logger: quiet}, Deps{}); err == nil {
 		t.Error("two processes use one directory")
 	}
 	for range 2 {
@@ -293,16 +296,16 @@ func TestReadersAndWriterAtOnce(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	eventually(t, "delivered", func() bool { return len(r.alerts()) == 50 })
+	eventually(t, "delivered", func() bool { return len(r.Alerts()) == 50 })
 }
 
 func TestConfigNamesAllItsFaultsAndNoSecret(t *testing.T) {
-	err := Config{MaxTasks: -1, Channels: []ChannelConfig{
+	err := Config{MaxTasks: -1, Channels: []channel.Config{
 		{Name: "a", Type: "pigeon", URL: "ftp://x", Secrets: []string{"whsec_hunter2hunter2"}, MinSeverity: "loud"},
-		{Name: "a", Type: "webhook", URL: "https://x", Secrets: []string{secretA, secretA, secretA}, Timeout: time.Hour},
+		{Name: "a", Type: "webhook", URL: "https://x", Secrets: []string{channeltest.SecretA, channeltest.SecretA, "whsec_hunter2hunter2"}, Timeout: channel.Duration(time.Hour)},
 		{Name: "redis", Type: "webhook", URL: "https://u:p@x", Parallel: 100},
 	}}.Validate()
-	for _, want := range []string{"dir", "max_tasks", "type", "url", "secrets[0]", "min_severity", "the name is taken", "3 of them", "timeout", "parallel"} {
+	for _, want := range []string{"dir", "max_tasks", "type", "url", "secrets[2]", "min_severity", "the name is taken", "3 of them", "timeout", "parallel"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\ndoes not name %s", err, want)
 		}
@@ -310,7 +313,7 @@ func TestConfigNamesAllItsFaultsAndNoSecret(t *testing.T) {
 	if strings.Contains(fmt.Sprint(err), "hunter2") {
 		t.Errorf("the error holds a secret: %v", err)
 	}
-	if err := (Config{Dir: "x", Channels: []ChannelConfig{hook("a", "https://x/y")}}).Validate(); err != nil {
+	if err := (Config{Dir: "x", Channels: []channel.Config{hook("a", "https://x/y")}}).Validate(); err != nil {
 		t.Error(err)
 	}
 }

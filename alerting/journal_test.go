@@ -125,7 +125,7 @@ func FuzzJournal(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "alerts.journal"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := newState()
+		s := newState(100)
 		j, _, err := openJournal(dir, s.read)
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func FuzzJournal(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := newState()
+		again := newState(100)
 		for _, r := range records {
 			if err := again.read(r); err != nil {
 				t.Fatalf("%s: %v", r, err)

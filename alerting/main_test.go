@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tasktrail/tasktrail/alerting/channel"
+	"github.com/tasktrail/tasktrail/alerting/channel/channeltest"
 	"github.com/tasktrail/tasktrail/internal/spool"
 	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/wire"
@@ -50,13 +52,22 @@ func (r *recorder) setDown(down bool) {
 	r.down = down
 }
 
-func (r *recorder) alerts() []timeline.Alert {
+func (r *recorder) Alerts() []timeline.Alert {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]timeline.Alert(nil), r.got...)
 }
 
+func hook(name, url string) channel.Config {
+	return channel.Config{Name: name, Type: channel.Webhook, URL: url, Secrets: []string{channeltest.SecretA}, AllowPrivate: true, Timeout: channel.Duration(2 * time.Second)}
+}
+
 func open(t testing.TB, cfg Config, p Publisher) *Alerting {
+	t.Helper()
+	return openWith(t, cfg, Deps{Publisher: p})
+}
+
+func openWith(t testing.TB, cfg Config, deps Deps) *Alerting {
 	t.Helper()
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
@@ -64,7 +75,7 @@ func open(t testing.TB, cfg Config, p Publisher) *Alerting {
 	if cfg.Logger == nil {
 		cfg.Logger = quiet
 	}
-	a, err := New(cfg, p)
+	a, err := New(cfg, deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,10 +43,10 @@ func TestOneAlertForAnExhaustedTask(t *testing.T) {
 	}
 	eventually(t, "delivered", func() bool { return a.Stats().Channels[0].Queued == 0 })
 	ids := map[timeline.ID]bool{}
-	for _, al := range r.alerts() {
+	for _, al := range r.Alerts() {
 		ids[al.ID] = true
 	}
-	if got := r.alerts(); len(ids) != 1 || got[len(got)-1].State != timeline.AlertResolved {
+	if got := r.Alerts(); len(ids) != 1 || got[len(got)-1].State != timeline.AlertResolved {
 		t.Errorf("published %+v", got)
 	}
 }

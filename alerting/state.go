@@ -1,11 +1,11 @@
 package alerting
 
 import (
-	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
 
+	"github.com/tasktrail/tasktrail/alerting/channel"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -17,8 +17,13 @@ type state struct {
 	waiting  map[taskKey]*taskEntry // those of tasks with a Due
 	breakers map[string]*breakerEntry
 	alerts   map[timeline.ID]*timeline.Alert
+	// told is what each channel was last told of an alert.
+	told     map[timeline.ID]map[string]*told
 	channels map[string]*channelState
+	settings map[settingKey]*setting
 
+	// maxLog bounds the deliveries kept of a channel.
+	maxLog int
 	// save queues a record; nil while records are read.
 	save func(record)
 }
@@ -34,56 +39,101 @@ type record struct {
 	Task    *taskEntry      `json:"task,omitempty"`
 	Breaker *breakerEntry   `json:"breaker,omitempty"`
 	Alert   *timeline.Alert `json:"alert,omitempty"`
+	Forget  *timeline.ID    `json:"forget,omitempty"`
+	Told    *told           `json:"told,omitempty"`
 	Queued  *queued         `json:"queued,omitempty"`
+	Tried   *tried          `json:"tried,omitempty"`
 	Done    *done           `json:"done,omitempty"`
 	Channel *channelMark    `json:"channel,omitempty"`
+	Setting *setting        `json:"setting,omitempty"`
 }
 
-// queued is a notification that waits for a channel.
+// told is the last thing that a channel was told of an alert.
+type told struct {
+	Channel string              `json:"channel"`
+	Alert   timeline.ID         `json:"alert"`
+	State   timeline.AlertState `json:"state"`
+	// Updated is the alert's time then, At when it was told, Round how often the same
+	// was told before.
+	Updated  time.Time              `json:"updated"`
+	At       time.Time              `json:"at"`
+	Round    int                    `json:"round,omitempty"`
+	Severity timeline.AlertSeverity `json:"severity,omitzero"`
+}
+
+// queued is a notification that waits for a channel, or was delivered.
 type queued struct {
 	Channel string `json:"channel"`
 	// Seq rises within the channel.
 	Seq uint64 `json:"seq"`
-	Notification
+	channel.Notification
+	// Tries are the last attempts, Count how many there were.
+	Tries []try `json:"tries,omitempty"`
+	Count int   `json:"count,omitempty"`
 
-	attempts int
-	next     time.Time
-	busy     bool
+	status DeliveryStatus
+	doneAt time.Time
+	next   time.Time
+	busy   bool
 }
 
-// done takes a notification off a channel's queue: it was delivered, refused or
-// given up.
-type done struct {
+// try is one attempt at a delivery.
+type try struct {
+	At     time.Time       `json:"at"`
+	Took   timeline.Millis `json:"took_ms"`
+	Status int             `json:"http_status,omitempty"`
+	Error  string          `json:"error,omitempty"`
+}
+
+// maxTries bounds the attempts that are remembered of one delivery.
+const maxTries = 20
+
+// tried adds an attempt.
+type tried struct {
 	Channel string `json:"channel"`
 	Seq     uint64 `json:"seq"`
+	Try     try    `json:"try"`
 }
 
-// channelMark says that a channel was disabled, and where it led then.
+// done takes a notification off a channel's queue and puts it into its log.
+type done struct {
+	Channel string         `json:"channel"`
+	Seq     uint64         `json:"seq"`
+	Status  DeliveryStatus `json:"status,omitempty"`
+	At      time.Time      `json:"at,omitzero"`
+}
+
+// channelMark says how a channel does: since when it fails, whether it was
+// disabled, and where it led then.
 type channelMark struct {
-	Name     string    `json:"name"`
-	Target   string    `json:"target,omitempty"`
-	Disabled string    `json:"disabled,omitempty"` // why; empty: it is not
-	At       time.Time `json:"at,omitzero"`
+	Name         string    `json:"name"`
+	Target       string    `json:"target,omitempty"`
+	Disabled     string    `json:"disabled,omitempty"` // why; empty: it is not
+	At           time.Time `json:"at,omitzero"`
+	FailingSince time.Time `json:"failing_since,omitzero"`
 }
 
-// channelState is what waits for a channel, in order, and whether it takes it.
+// channelState is what waits for a channel, in order, what was delivered, the
+// latest last, and how it does.
 type channelState struct {
 	queue []*queued
+	log   []*queued
 	seq   uint64
 	mark  channelMark
 }
 
-func newState() *state {
+func newState(maxLog int) *state {
 	return &state{
 		tasks: map[taskKey]*taskEntry{}, waiting: map[taskKey]*taskEntry{}, breakers: map[string]*breakerEntry{},
-		alerts: map[timeline.ID]*timeline.Alert{}, channels: map[string]*channelState{},
+		alerts: map[timeline.ID]*timeline.Alert{}, told: map[timeline.ID]map[string]*told{},
+		channels: map[string]*channelState{}, settings: map[settingKey]*setting{}, maxLog: maxLog,
 	}
 }
 
 func (s *state) channel(name string) *channelState {
 	c := s.channels[name]
 	if c == nil {
-		c = &channelState{}
+		c = &channelState{mark: channelMark{Name: name}}
 		s.channels[name] = c
 	}
 	return c
@@ -121,120 +171,107 @@ func (s *state) apply(r record) {
 		s.breakers[r.Breaker.key()] = r.Breaker
 	case r.Alert != nil:
 		s.alerts[r.Alert.ID] = r.Alert
+	case r.Forget != nil:
+		delete(s.alerts, *r.Forget)
+		delete(s.told, *r.Forget)
+	case r.Told != nil:
+		m := s.told[r.Told.Alert]
+		if m == nil {
+			m = map[string]*told{}
+			s.told[r.Told.Alert] = m
+		}
+		m[r.Told.Channel] = r.Told
 	case r.Queued != nil:
 		c := s.channel(r.Queued.Channel)
 		c.seq = max(c.seq, r.Queued.Seq)
 		c.queue = append(c.queue, r.Queued)
+	case r.Tried != nil:
+		c := s.channel(r.Tried.Channel)
+		if i := slices.IndexFunc(c.queue, func(q *queued) bool { return q.Seq == r.Tried.Seq }); i >= 0 {
+			c.queue[i].add(r.Tried.Try)
+		}
 	case r.Done != nil:
-		c := s.channel(r.Done.Channel)
-		c.queue = slices.DeleteFunc(c.queue, func(q *queued) bool { return q.Seq == r.Done.Seq })
+		s.settle(s.channel(r.Done.Channel), r.Done)
 	case r.Channel != nil:
 		s.channel(r.Channel.Name).mark = *r.Channel
+	case r.Setting != nil:
+		s.set(r.Setting)
+	}
+}
+
+func (q *queued) add(t try) {
+	q.Count++
+	q.Tries = append(q.Tries, t)
+	if len(q.Tries) > maxTries {
+		q.Tries = q.Tries[1:]
+	}
+}
+
+// settle moves a delivery from the queue to the log.
+func (s *state) settle(c *channelState, d *done) {
+	i := slices.IndexFunc(c.queue, func(q *queued) bool { return q.Seq == d.Seq })
+	if i < 0 {
+		return
+	}
+	q := c.queue[i]
+	if i == 0 {
+		c.queue[0] = nil
+		c.queue = c.queue[1:]
+	} else {
+		c.queue = slices.Delete(c.queue, i, i+1)
+	}
+	if d.Status == "" {
+		return // it gave way to one that says more
+	}
+	q.status, q.doneAt, q.busy = d.Status, d.At, false
+	c.log = append(c.log, q)
+	if len(c.log) > s.maxLog+s.maxLog/4 {
+		c.log = slices.Clone(c.log[len(c.log)-s.maxLog:])
 	}
 }
 
 // records gives the whole state as records, for a rewrite of the journal.
 func (s *state) records() ([][]byte, error) {
 	var out [][]byte
-	add := func(r record) error {
+	var failed error
+	add := func(r record) {
 		b, err := json.Marshal(r)
 		if err != nil {
-			return err
+			failed = err
+			return
 		}
 		out = append(out, b)
-		return nil
 	}
 	for _, t := range s.tasks {
-		if err := add(record{Task: t}); err != nil {
-			return nil, err
-		}
+		add(record{Task: t})
 	}
 	for _, b := range s.breakers {
-		if err := add(record{Breaker: b}); err != nil {
-			return nil, err
-		}
+		add(record{Breaker: b})
 	}
 	for _, a := range s.alerts {
-		if err := add(record{Alert: a}); err != nil {
-			return nil, err
+		add(record{Alert: a})
+	}
+	for id, m := range s.told {
+		if s.alerts[id] == nil {
+			continue
 		}
+		for _, t := range m {
+			add(record{Told: t})
+		}
+	}
+	for _, v := range s.settings {
+		add(record{Setting: v})
 	}
 	for name, c := range s.channels {
-		if c.mark.Name == "" {
-			c.mark.Name = name
-		}
-		if err := add(record{Channel: &c.mark}); err != nil {
-			return nil, err
+		c.mark.Name = name
+		add(record{Channel: &c.mark})
+		for _, q := range c.log[max(0, len(c.log)-s.maxLog):] {
+			add(record{Queued: q})
+			add(record{Done: &done{name, q.Seq, q.status, q.doneAt}})
 		}
 		for _, q := range c.queue {
-			if err := add(record{Queued: q}); err != nil {
-				return nil, err
-			}
+			add(record{Queued: q})
 		}
 	}
-	return out, nil
-}
-
-// bounds are how much a state may hold.
-type bounds struct {
-	tasks, alerts int
-	keepResolved  time.Duration
-}
-
-// prune forgets what is over, and past the bounds the oldest of the rest. It
-// returns how much was forgotten that was not over. Nothing is written: the next
-// rewrite leaves it out, and until then a restart forgets it again.
-func (s *state) prune(now time.Time, b bounds) (early int) {
-	for k, t := range s.tasks {
-		if t.Due.IsZero() && t.over() && now.Sub(t.UpdatedAt) > b.keepResolved {
-			delete(s.tasks, k)
-		}
-	}
-	for id, a := range s.alerts {
-		if a.State == timeline.AlertResolved && now.Sub(a.UpdatedAt) > b.keepResolved {
-			delete(s.alerts, id)
-		}
-	}
-	for k, br := range s.breakers {
-		if br.Alert.IsZero() && now.Sub(br.UpdatedAt) > b.keepResolved {
-			delete(s.breakers, k)
-		}
-	}
-	early += trim(s.tasks, b.tasks, func(t *taskEntry) (bool, time.Time) { return t.over(), t.UpdatedAt }, func(k taskKey) { delete(s.waiting, k) })
-	early += trim(s.breakers, b.tasks, func(b *breakerEntry) (bool, time.Time) { return b.Alert.IsZero(), b.UpdatedAt }, nil)
-	early += trim(s.alerts, b.alerts, func(a *timeline.Alert) (bool, time.Time) { return a.State == timeline.AlertResolved, a.UpdatedAt }, nil)
-	return early
-}
-
-// trim brings a map a tenth below its bound once it is past it, what is over
-// first and then the oldest.
-func trim[K comparable, V any](m map[K]V, most int, of func(V) (over bool, at time.Time), also func(K)) (early int) {
-	if len(m) <= most {
-		return 0
-	}
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b K) int {
-		overA, atA := of(m[a])
-		overB, atB := of(m[b])
-		if overA != overB {
-			if overA {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(atA.UnixNano(), atB.UnixNano())
-	})
-	for _, k := range keys[:len(m)-(most-most/10)] {
-		if over, _ := of(m[k]); !over {
-			early++
-		}
-		delete(m, k)
-		if also != nil {
-			also(k)
-		}
-	}
-	return early
+	return out, failed
 }

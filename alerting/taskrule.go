@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tasktrail/tasktrail/alerting/match"
+	"github.com/tasktrail/tasktrail/alerting/rule"
 	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/wire"
 )
@@ -59,7 +61,7 @@ func (t *taskEntry) copy() *taskEntry {
 // an operator discards the dead letter. A task that waits for its provider's
 // breaker is given its recoveries first: the breaker's own alert stands for it.
 type taskFailed struct {
-	thresholds timeline.Thresholds
+	severities rule.Severities
 	wait       time.Duration
 	recoveries int
 
@@ -196,6 +198,19 @@ func (f *taskFailed) closed(s *state, t *taskEntry, e *timeline.Event, run int, 
 	return []timeline.Alert{end}
 }
 
+// settledElsewhere ends the alert of a task that is not failed any more, as the
+// store says.
+func (f *taskFailed) settledElsewhere(s *state, namespace, taskID string, run int, now time.Time) []timeline.Alert {
+	t := s.tasks[keyOf(namespace, taskID)]
+	if t == nil {
+		t = &taskEntry{Namespace: namespace, TaskID: taskID}
+	}
+	t = t.copy()
+	t.UpdatedAt = now.UTC()
+	e := &timeline.Event{Task: timeline.Task{Namespace: namespace, ID: taskID}, OccurredAt: now.UTC()}
+	return f.closed(s, t, e, run, "the task is not failed any more")
+}
+
 // later keeps the time of an alert's changes rising, whatever the clocks of two
 // writers say, so that no two of them look the same.
 func later(t, after time.Time) time.Time {
@@ -221,13 +236,15 @@ func (f *taskFailed) due(s *state, now time.Time) []timeline.Alert {
 }
 
 func (f *taskFailed) alert(t *taskEntry, e *timeline.Event) timeline.Alert {
-	severity := f.thresholds.Classify(e.Task.Type, e.Amount, e.Currency)
+	severity := f.severities.Classify(&match.Labels{
+		match.Namespace: e.Namespace, match.Type: e.Task.Type, match.Queue: e.Queue, match.Provider: e.Provider, match.Agent: e.Agent, match.User: e.UserID,
+	}, e.Amount, e.Currency)
 	if e.DeadLetter != nil {
 		// The agent may know better thresholds for its types: rather too loud.
 		severity = max(severity, e.DeadLetter.AlertSeverity)
 	}
 	a := timeline.Alert{
-		ID: timeline.TaskAlertID(e.Namespace, e.Task.ID), Rule: ruleTaskFailed, Severity: severity, State: timeline.AlertFiring,
+		ID: timeline.TaskAlertID(e.Namespace, e.Task.ID), Rule: RuleTaskFailed, Severity: severity, State: timeline.AlertFiring,
 		Namespace: e.Namespace, TaskID: e.Task.ID, TaskType: e.Task.Type, Queue: e.Queue, Agent: e.Agent, Provider: e.Provider,
 		UserID: e.UserID, Amount: e.Amount, Currency: e.Currency, Run: e.Run, Reason: e.Reason,
 		DeadLetterID: timeline.DeadLetterID(e.Namespace, e.Task.ID, e.Run), StartsAt: e.OccurredAt, UpdatedAt: e.OccurredAt, Runs: len(t.Runs),

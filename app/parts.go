@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tasktrail/tasktrail/alerting"
+	"github.com/tasktrail/tasktrail/alerting/channel"
 	"github.com/tasktrail/tasktrail/collector"
 	"github.com/tasktrail/tasktrail/dashboards/web"
 	"github.com/tasktrail/tasktrail/query"
@@ -21,15 +22,17 @@ const liveOnly = 10 * time.Second
 const clickHouseLinger = 150 * time.Millisecond
 
 func (a *App) startAlerting(ctx context.Context) error {
-	cfg := alerting.Config{Dir: filepath.Join(a.set.DataDir, "alerting"), Logger: a.log}
+	cfg := alerting.Config{
+		Dir: filepath.Join(a.set.DataDir, "alerting"), RulesFile: a.set.AlertRules, BaseURL: a.set.PublicURL, Logger: a.log,
+	}
 	if a.set.WebhookURL != "" {
-		cfg.Channels = append(cfg.Channels, alerting.ChannelConfig{
-			Name: "webhook", Type: "webhook", URL: a.set.WebhookURL,
+		cfg.Channels = append(cfg.Channels, channel.Config{
+			Name: "webhook", Type: channel.Webhook, URL: a.set.WebhookURL,
 			Secrets: []string{a.set.WebhookSecret}, AllowPrivate: a.set.WebhookAllowPrivate,
 		})
 	}
 	var err error
-	a.alerting, err = alerting.New(cfg, a.live)
+	a.alerting, err = alerting.New(cfg, alerting.Deps{Publisher: a.live, Settings: a.store})
 	if err != nil {
 		return err
 	}

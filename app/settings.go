@@ -50,6 +50,9 @@ type Settings struct {
 	TLSClientCA string `yaml:"tls_client_ca" usage:"CA file that clients of the receivers must be signed by"`
 	ForwardOTLP string `yaml:"forward_otlp" usage:"OTLP/HTTP backend that traces and metrics are forwarded to"`
 
+	AlertRules string `yaml:"alert_rules" usage:"YAML file with alert rules, channels and the watchdog; read again when it changes, and on SIGHUP"`
+	PublicURL  string `yaml:"public_url" usage:"where people reach the live UI, for the links of alerts"`
+
 	WebhookURL          string `yaml:"webhook_url" usage:"URL that alerts are posted to, signed after Standard Webhooks"`
 	WebhookSecret       string `yaml:"webhook_secret" usage:"whsec_ secret of the webhook's signature"`
 	WebhookAllowPrivate bool   `yaml:"webhook_allow_private" usage:"let the webhook go to loopback and private addresses"`

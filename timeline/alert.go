@@ -53,19 +53,10 @@ type Alert struct {
 	// Runs counts the runs that failed so far.
 	Runs int `json:"runs,omitempty"`
 
-	// Acknowledged is who took it on: it is not told again and again then.
-	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
-	// SilencedBy is the silence that holds its calls back, InhibitedBy the alert
-	// that stands for it.
-	SilencedBy  string `json:"silenced_by,omitempty"`
-	InhibitedBy ID     `json:"inhibited_by,omitzero"`
-}
-
-// Acknowledgement says who took an alert on.
-type Acknowledgement struct {
-	Actor  string    `json:"actor"`
-	Reason string    `json:"reason,omitempty"`
-	At     time.Time `json:"at"`
+	// AcknowledgedBy is who took it on, InhibitedBy the alert that stands for it:
+	// nobody is called for it again, or yet.
+	AcknowledgedBy string `json:"acknowledged_by,omitempty"`
+	InhibitedBy    ID     `json:"inhibited_by,omitzero"`
 }
 
 // TaskAlertID is the id of the one alert a task raises.

@@ -257,3 +257,11 @@ func decodeSecret(s string) ([]byte, error) {
 	}
 	return key, nil
 }
+
+// Host is where a channel leads, without what may be secret in that.
+func (c Config) Host() string {
+	if u, err := url.Parse(c.URL); err == nil {
+		return u.Host
+	}
+	return ""
+}

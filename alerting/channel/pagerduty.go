@@ -51,7 +51,7 @@ func (p *pagerDuty) event(a *timeline.Alert) pdEvent {
 	e := pdEvent{RoutingKey: p.key, EventAction: "trigger", DedupKey: a.ID.String(), Client: "Tasktrail", ClientURL: p.links.Base}
 	if a.State == timeline.AlertResolved {
 		e.EventAction = "resolve"
-	} else if a.Acknowledged != nil {
+	} else if a.AcknowledgedBy != "" {
 		e.EventAction = "acknowledge"
 	}
 	severity := map[timeline.AlertSeverity]string{timeline.AlertCritical: "critical", timeline.AlertHigh: "error"}[a.Severity]

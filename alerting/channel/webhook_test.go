@@ -3,7 +3,6 @@ package channel
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,129 +10,57 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"go.uber.org/goleak"
 
+	"github.com/tasktrail/tasktrail/alerting/channel/channeltest"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-const (
-	secretA = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	secretB = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQIDBAU="
-)
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// receiver is a webhook's other end.
-type receiver struct {
-	*httptest.Server
-	status  atomic.Int32
-	header  sync.Map
-	mu      sync.Mutex
-	got     []timeline.Alert
-	ids     map[string]int
-	invalid []error
+func hook(name, url string) Config {
+	return Config{Name: name, Type: Webhook, URL: url, Secrets: []string{channeltest.SecretA}, AllowPrivate: true, Timeout: Duration(2 * time.Second)}
 }
 
-func newReceiver(t testing.TB, secret string) *receiver {
+func newHook(t testing.TB, c Config) *Channel {
 	t.Helper()
-	wh, err := standardwebhooks.NewWebhook(secret)
+	ch, err := New(c, Links{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &receiver{ids: map[string]int{}}
-	r.status.Store(http.StatusNoContent)
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		if err == nil {
-			err = wh.Verify(body, req.Header)
-		}
-		var b webhookBody
-		if err == nil {
-			err = json.Unmarshal(body, &b)
-		}
-		status := int(r.status.Load())
-		r.mu.Lock()
-		if err != nil {
-			r.invalid = append(r.invalid, err)
-		}
-		r.ids[req.Header.Get("webhook-id")]++
-		if status < 300 {
-			r.got = append(r.got, b.Data)
-		}
-		r.mu.Unlock()
-		r.header.Range(func(k, v any) bool { w.Header().Set(k.(string), v.(string)); return true })
-		w.WriteHeader(status)
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *receiver) alerts() []timeline.Alert {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]timeline.Alert(nil), r.got...)
-}
-
-func (r *receiver) calls() (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, times := range r.ids {
-		n += times
-	}
-	return n
-}
-
-func (r *receiver) check(t *testing.T) {
-	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, err := range r.invalid {
-		t.Errorf("the receiver could not verify a call: %v", err)
-	}
-}
-
-func hook(name, url string) ChannelConfig {
-	return ChannelConfig{Name: name, Type: "webhook", URL: url, Secrets: []string{secretA}, AllowPrivate: true, Timeout: 2 * time.Second}
+	t.Cleanup(ch.Close)
+	return ch
 }
 
 func TestEitherSecretVerifies(t *testing.T) {
-	for _, secret := range []string{secretA, secretB} {
-		r := newReceiver(t, secret)
+	for _, secret := range []string{channeltest.SecretA, channeltest.SecretB} {
+		r := channeltest.New(t, secret)
 		c := hook("h", r.URL)
-		c.Secrets = []string{secretA, secretB}
-		a := start(t, Config{Channels: []ChannelConfig{c}}, nil)
-		write(t, a, dead("t1", 1, timeline.FailExhausted))
-		eventually(t, "delivered", func() bool { return len(r.alerts()) == 1 })
-		r.check(t)
-		if got := r.alerts()[0]; got.ID != timeline.TaskAlertID("default", "t1") {
-			t.Errorf("alert %+v", got)
+		c.Secrets = []string{channeltest.SecretA, channeltest.SecretB}
+		a := timeline.Alert{ID: timeline.TaskAlertID("default", "t1"), State: timeline.AlertFiring}
+		if err := newHook(t, c).Notify(t.Context(), NewNotification(&a, 0, time.Now())); err != nil {
+			t.Fatal(err)
 		}
-		if err := a.Test(t.Context(), "h"); err != nil {
-			t.Error(err)
+		r.Check(t)
+		if got := r.Alerts(); len(got) != 1 || got[0].ID != a.ID {
+			t.Errorf("got %+v", got)
 		}
-		if err := a.Test(t.Context(), "nobody"); err == nil {
-			t.Error("a channel that is not there was tested")
-		}
-		r.check(t)
 	}
 }
 
 func TestWebhookBody(t *testing.T) {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	a := timeline.Alert{ID: timeline.TaskAlertID("default", "t1"), Rule: ruleTaskFailed, Severity: timeline.AlertHigh, State: timeline.AlertFiring,
+	a := timeline.Alert{ID: timeline.TaskAlertID("default", "t1"), Rule: "task_failed", Severity: timeline.AlertHigh, State: timeline.AlertFiring,
 		Title: "payment t1 failed: exhausted", Namespace: "default", TaskID: "t1", StartsAt: at, UpdatedAt: at, Runs: 1, Run: 1}
 	var body []byte
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { body, _ = io.ReadAll(req.Body) }))
 	defer srv.Close()
-	w, err := newWebhook(hook("h", srv.URL).withDefaults())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
-	if err := w.Notify(t.Context(), newNotification(&a, at)); err != nil {
+	w := newHook(t, hook("h", srv.URL))
+	if err := w.Notify(t.Context(), NewNotification(&a, 0, at)); err != nil {
 		t.Fatal(err)
 	}
 	const want = `{"type":"alert.firing","timestamp":"2026-03-04T05:06:07Z","data":{"id":"%s","rule":"task_failed","severity":"high",` +
@@ -170,13 +97,9 @@ func TestAReceiverInTrouble(t *testing.T) {
 		srv := httptest.NewServer(h)
 		t.Cleanup(srv.Close)
 		c := hook("h", srv.URL+"/secret-path")
-		c.Timeout = timeout
-		w, err := newWebhook(c.withDefaults())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(w.close)
-		err = w.Notify(t.Context(), Notification{ID: timeline.DeriveID("n")})
+		c.Timeout = Duration(timeout)
+		w := newHook(t, c)
+		err := w.Notify(t.Context(), Notification{ID: timeline.DeriveID("n")})
 		if err == nil {
 			t.Fatal("taken as delivered")
 		}
@@ -192,7 +115,7 @@ func TestAReceiverInTrouble(t *testing.T) {
 			}
 			http.Redirect(w, r, "/elsewhere", http.StatusMovedPermanently)
 		}, time.Second)
-		if d := asDelivery(err); !d.Permanent || d.Status != 301 {
+		if d := AsDelivery(err); !d.Permanent || d.Status != 301 {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -201,7 +124,7 @@ func TestAReceiverInTrouble(t *testing.T) {
 			w.Header().Set("Retry-After", "33")
 			w.WriteHeader(http.StatusTooManyRequests)
 		}, time.Second)
-		if d := asDelivery(err); d.Permanent || d.After != 33*time.Second {
+		if d := AsDelivery(err); d.Permanent || d.After != 33*time.Second {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -210,7 +133,7 @@ func TestAReceiverInTrouble(t *testing.T) {
 		t.Cleanup(func() { close(release) })
 		began := time.Now()
 		err := notify(t, func(http.ResponseWriter, *http.Request) { <-release }, 100*time.Millisecond)
-		if d := asDelivery(err); d.Permanent || time.Since(began) > 5*time.Second {
+		if d := AsDelivery(err); d.Permanent || time.Since(began) > 5*time.Second {
 			t.Errorf("%+v after %v", d, time.Since(began))
 		}
 		release <- struct{}{}
@@ -225,7 +148,7 @@ func TestAReceiverInTrouble(t *testing.T) {
 				}
 			}
 		}, 5*time.Second)
-		if d := asDelivery(err); d.Status != 500 || len(err.Error()) > 1_000 || sent.Load() > 64<<20 {
+		if d := AsDelivery(err); d.Status != 500 || len(err.Error()) > 1_000 || sent.Load() > 64<<20 {
 			t.Errorf("%d bytes of an endless answer, error of %d", sent.Load(), len(err.Error()))
 		}
 	})
@@ -262,16 +185,12 @@ func TestAURLThatLeadsInsideIsNotCalled(t *testing.T) {
 	for _, url := range []string{srv.URL, "http://localhost" + port, "http://[::ffff:127.0.0.1]" + port, "http://2130706433" + port} {
 		c := hook("h", url)
 		c.AllowPrivate = false
-		w, err := newWebhook(c.withDefaults())
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := newHook(t, c)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		if err := w.Notify(ctx, Notification{}); err == nil || called {
 			t.Errorf("%s: %v, called: %v", url, err, called)
 		}
 		cancel()
-		w.close()
 	}
 }
 

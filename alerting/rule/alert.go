@@ -22,6 +22,9 @@ func (f *Finding) Alert() timeline.Alert {
 	if t.Detail != "" {
 		a.Labels["fingerprint"] = t.Detail
 	}
+	if r.Repeat > 0 {
+		a.Labels["repeat"] = r.Repeat.String()
+	}
 	if !t.FiredAt.IsZero() {
 		a.UpdatedAt = t.FiredAt.UTC()
 	}

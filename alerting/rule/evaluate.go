@@ -60,7 +60,7 @@ func (e *Engine) Evaluate(ctx context.Context, now time.Time, past Past, fleet [
 	var errs []error
 	for i := range jobs {
 		j := &jobs[i]
-		if j.readings, j.err = j.measure(ctx, now, began, past); j.err != nil {
+		if j.readings, j.err = j.measure(ctx, now, began, past, fleet); j.err != nil {
 			errs = append(errs, fmt.Errorf("rule %s: %w", j.w.Name, j.err))
 		}
 	}
@@ -106,7 +106,7 @@ func (w *watch) merged(fleet []*Share) map[match.Labels]*group {
 	return out
 }
 
-func (j *job) measure(ctx context.Context, now, began time.Time, past Past) ([]reading, error) {
+func (j *job) measure(ctx context.Context, now, began time.Time, past Past, fleet []*Share) ([]reading, error) {
 	w := j.w
 	var out []reading
 	level := func(labels match.Labels, value float64, text string) {
@@ -158,6 +158,9 @@ func (j *job) measure(ctx context.Context, now, began time.Time, past Past) ([]r
 		lag, err := past.IngestLag(ctx)
 		if err != nil {
 			return nil, err
+		}
+		for _, s := range fleet {
+			lag = max(lag, s.Lag)
 		}
 		level(match.Labels{match.Namespace: timeline.DefaultNamespace}, lag.Seconds(), "accepted events wait for ClickHouse since "+lag.Round(time.Second).String())
 	}

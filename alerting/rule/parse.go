@@ -2,6 +2,7 @@ package rule
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -119,7 +120,7 @@ func (p *parser) top(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return
 	}
-	p.fields(n, "the file", []string{"rules", "severity"}, func(key string, v *yaml.Node) {
+	p.fields(n, "the file", []string{"rules", "severity", "channels", "watchdog"}, func(key string, v *yaml.Node) {
 		switch key {
 		case "rules":
 			if v.Kind != yaml.SequenceNode {
@@ -135,8 +136,34 @@ func (p *parser) top(n *yaml.Node) {
 			}
 		case "severity":
 			p.severity(v)
+		case "channels":
+			if v.Kind != yaml.SequenceNode {
+				p.fault(v, "channels: want a list")
+				return
+			}
+			for _, c := range v.Content {
+				if s := p.section(c); s != nil {
+					p.file.Channels = append(p.file.Channels, *s)
+				}
+			}
+		case "watchdog":
+			p.file.Watchdog = p.section(v)
 		}
 	})
+}
+
+func (p *parser) section(n *yaml.Node) *Section {
+	var v map[string]any
+	if err := n.Decode(&v); err != nil {
+		p.fault(n, "want a mapping")
+		return nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		p.fault(n, "want a mapping of text, numbers and lists")
+		return nil
+	}
+	return &Section{max(n.Line, 1), max(n.Column, 1), b}
 }
 
 func (p *parser) severity(n *yaml.Node) {

@@ -22,7 +22,7 @@ func TestParseSaysWhereAndWhat(t *testing.T) {
 		}
 	}
 	f("rules: {}", "line 1, column 8: rules: want a list")
-	f("rule: []", "line 1, column 1: unknown key \"rule\" in the file: want rules, severity")
+	f("rule: []", "line 1, column 1: unknown key \"rule\" in the file: want rules, severity, channels, watchdog")
 	f("rules:\n  - name: a\n    kind: failure-rate\n", "line 3, column 11: kind \"failure-rate\": want one of failure_rate, ")
 	f("rules:\n  - name: a\n", "line 2, column 5: the rule has no kind")
 	f("rules:\n  - kind: failure_rate\n    above: lots\n", "line 3, column 12: above: want a share such as 0.2 or 20%")
@@ -209,7 +209,7 @@ func FuzzParse(f *testing.F) {
 
 func FuzzShare(f *testing.F) {
 	e := New(nil, t0)
-	b, _ := e.Export(t0)
+	b, _ := e.Export(t0, 0)
 	f.Add(b)
 	f.Add([]byte(`{"groups":{"x":[{"l":["default"],"b":[{"a":1,"g":2}]}]},"tracks":[{"rule":"a"}]}`))
 	f.Fuzz(func(_ *testing.T, b []byte) {

@@ -126,6 +126,15 @@ func (s *Severities) Classify(l *match.Labels, amount, currency string) timeline
 type File struct {
 	Rules      []Rule
 	Severities Severities
+	// Channels and Watchdog are other rooms' parts of the file, as they stand.
+	Channels []Section
+	Watchdog *Section
+}
+
+// Section is a part of the file that is not about rules.
+type Section struct {
+	Line, Column int
+	JSON         []byte
 }
 
 // groupOf gives the key of the group that labels belong to, and the labels that

@@ -141,7 +141,7 @@ func TestConsecutiveFailuresAcrossCollectors(t *testing.T) {
 		b.e.Observe(rec(timeline.TaskFailed, fmt.Sprint("b", i), t0.Add(time.Duration(i)*time.Second+1)), t0)
 	}
 	a.want(time.Second, "") // it has seen two of them
-	bytes, err := b.e.Export(t0)
+	bytes, err := b.e.Export(t0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,12 +154,12 @@ func TestConsecutiveFailuresAcrossCollectors(t *testing.T) {
 		t.Fatalf("%+v %v", got, err)
 	}
 	// The next one that decides goes on where the first one stopped.
-	bytes, _ = a.e.Export(t0)
+	bytes, _ = a.e.Export(t0, 0)
 	if share, err = ParseShare(bytes); err != nil {
 		t.Fatal(err)
 	}
 	b.e.Adopt([]*Share{share})
-	own, _ := a.e.Export(t0)
+	own, _ := a.e.Export(t0, 0)
 	as, _ := ParseShare(own)
 	if got, err = b.e.Evaluate(t.Context(), t0.Add(3*time.Second), b.past, []*Share{as}); err != nil || len(got) != 0 {
 		t.Errorf("%+v %v", got, err)
@@ -269,7 +269,7 @@ func TestOtherRulesTakeOver(t *testing.T) {
 	w.want(time.Second, "firing, firing")
 	w.e.Replace(rules(t, "rules: [{name: a, kind: failure_rate, above: 0.4, min_samples: 2}]"))
 	w.want(time.Second, "resolved") // b is gone, a goes on with what it counted
-	b, err := w.e.Export(w.now)
+	b, err := w.e.Export(w.now, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestGroupsAreBounded(t *testing.T) {
 	if n := w.e.Overflow(); n != 100 {
 		t.Errorf("%d overflowed", n)
 	}
-	if _, err := w.e.Export(w.now); err != nil {
+	if _, err := w.e.Export(w.now, 0); err != nil {
 		t.Error(err)
 	}
 }

@@ -18,13 +18,16 @@ type Share struct {
 	Began     time.Time           `json:"began,omitzero"`
 	Groups    map[string][]*group `json:"groups,omitempty"`
 	Tracks    []*Track            `json:"tracks,omitempty"`
+	// Lag is how far its collector is behind.
+	Lag time.Duration `json:"lag,omitempty"`
 }
 
-// Export gives what the engine holds.
-func (e *Engine) Export(now time.Time) ([]byte, error) {
+// Export gives what the engine holds, and with it how far its collector is
+// behind.
+func (e *Engine) Export(now time.Time, lag time.Duration) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := Share{At: now, Evaluated: e.evaluated, Began: e.began, Groups: map[string][]*group{}}
+	s := Share{At: now, Evaluated: e.evaluated, Began: e.began, Lag: lag, Groups: map[string][]*group{}}
 	for _, w := range e.watches {
 		for _, g := range w.groups {
 			s.Groups[w.key] = append(s.Groups[w.key], g)

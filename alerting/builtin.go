@@ -9,16 +9,18 @@ import (
 
 // The names of the built-in rules.
 const (
-	ruleTaskFailed      = "task_failed"
-	ruleBreakerOpen     = "circuit_breaker_open"
-	ruleChannelDisabled = "channel_disabled"
-	testRule            = "test"
+	RuleTaskFailed      = "task_failed"
+	RuleBreakerOpen     = "circuit_breaker_open"
+	RuleChannelDisabled = "channel_disabled"
+	RuleChannelFailing  = "channel_failing"
+	RuleFileBad         = "rules_not_loaded"
+	RuleNotEvaluated    = "rules_not_evaluated"
 )
 
-// rule watches events and says which alerts begin, change and end. It keeps what
+// builtin is a rule that is always in force: it watches events and says which alerts begin, change and end. It keeps what
 // it has to remember in the state, so that it outlives a restart, and treats an
 // event that comes again as nothing new.
-type rule interface {
+type builtin interface {
 	// wants reports whether the rule has to see the record: few are worth a copy.
 	wants(s *state, r *wire.Record) bool
 	// observe takes an event and returns the alerts that changed by it.
