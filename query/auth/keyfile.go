@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tasktrail/tasktrail/internal/filelock"
 )
 
 // MaxKeys bounds how many keys a file holds.
@@ -144,11 +146,11 @@ func (f *KeyFile) change(fn func() error) error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return fmt.Errorf("make the directory of the keys: %w", err)
 	}
-	unlock, err := lockFile(f.path + ".lock")
+	lock, err := filelock.Wait(f.path + ".lock")
 	if err != nil {
 		return fmt.Errorf("lock the keys: %w", err)
 	}
-	defer unlock()
+	defer lock.Unlock()
 	if err := f.reload(true); err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func Start(ctx context.Context, cfg ProcessConfig) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = lock.Close()
+	lock.Unlock()
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("embedded ClickHouse: listen on TASKTRAIL_CLICKHOUSE_ADDR: %w", err)

@@ -32,7 +32,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Close() }()
+	defer lock.Unlock()
 	if cfg.Credentials.isZero() {
 		cfg.Credentials, err = LoadCredentials(cfg.DataDir)
 	} else {
