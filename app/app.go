@@ -106,6 +106,9 @@ func New(set Settings, role Role, version string, log *slog.Logger) (*App, error
 // Start starts the parts: what keeps data first, what takes data last, so that
 // nothing is accepted before it can be kept.
 func (a *App) Start(ctx context.Context) error {
+	if err := preflight(ctx, &a.set, a.role); err != nil {
+		return err
+	}
 	steps := []struct {
 		name string
 		run  func(context.Context) error
@@ -144,7 +147,14 @@ func (a *App) Failed() <-chan error { return a.failed }
 // Addresses are where the process listens, after Start.
 func (a *App) Addresses() Addresses { return a.addrs }
 
-func (a *App) startDataDir(context.Context) error { return ensureDataDir(a.set.DataDir) }
+func (a *App) startDataDir(context.Context) error {
+	lock, err := takeDataDir(a.set.DataDir)
+	if err != nil {
+		return err
+	}
+	a.undo.pushFunc("data directory", lock.Unlock)
+	return nil
+}
 
 func (a *App) startAuth(context.Context) error {
 	token := a.set.AdminToken

@@ -11,19 +11,6 @@ import (
 	"strings"
 )
 
-// ensureDataDir makes the data directory, readable by its owner alone.
-func ensureDataDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
-	probe, err := os.CreateTemp(dir, ".writable-*")
-	if err != nil {
-		return fmt.Errorf("data directory %s is not writable: %w", dir, err)
-	}
-	probe.Close()
-	return os.Remove(probe.Name())
-}
-
 // secretFile reads the secret kept in a file of the data directory, and makes
 // one on the first start: 32 random bytes after the prefix, mode 0600. The
 // second result is true where it was made by this call.

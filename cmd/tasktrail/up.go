@@ -43,7 +43,10 @@ func run(ctx context.Context, s app.Settings, role app.Role, log *slog.Logger) e
 	if err != nil {
 		return usageError{err}
 	}
-	err = a.Start(ctx)
+	if err = a.Start(ctx); err != nil && ctx.Err() == nil {
+		// What keeps it from starting is for whoever set it up to mend.
+		err = usageError{err}
+	}
 	if err == nil {
 		log.Info("tasktrail is up", "role", role, "version", version, "api", a.Addresses().HTTP, "otlp_http", a.Addresses().OTLPHTTP)
 		select {
