@@ -51,6 +51,7 @@ const (
 // listen.
 type Addresses struct {
 	HTTP       string `json:"http,omitempty"`
+	HTTPS      bool   `json:"https,omitempty"`
 	OTLPHTTP   string `json:"otlp_http,omitempty"`
 	OTLPGRPC   string `json:"otlp_grpc,omitempty"`
 	ClickHouse string `json:"clickhouse,omitempty"`
@@ -70,6 +71,7 @@ type App struct {
 
 	metrics   *prometheus.Registry
 	auth      *auth.Authenticator
+	keys      *auth.KeyFile
 	store     *store.Store
 	live      *live.Live
 	alerting  *alerting.Alerting
@@ -172,6 +174,7 @@ func (a *App) startAuth(context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.keys = keys
 	a.auth, err = auth.New(auth.Config{
 		AdminToken: token, Keys: keys,
 		JWT: auth.JWTConfig{Secret: a.set.JWTSecret, JWKSURL: a.set.JWKSURL, Issuer: a.set.JWTIssuer, Audience: a.set.JWTAudience},

@@ -69,9 +69,12 @@ func (a *App) startCollector(ctx context.Context) error {
 }
 
 func (a *App) startQuery(ctx context.Context) error {
-	key, _, err := secretFile(a.set.DataDir, "session-key", "")
-	if err != nil {
-		return err
+	key := a.set.SessionKey
+	if key == "" {
+		var err error
+		if key, _, err = secretFile(a.set.DataDir, "session-key", ""); err != nil {
+			return err
+		}
 	}
 	var writer query.EventWriter = a.collector
 	if a.collector == nil {
@@ -84,8 +87,16 @@ func (a *App) startQuery(ctx context.Context) error {
 	if a.collector != nil {
 		ready["collector"] = func(context.Context) error { return a.collector.Ready() }
 	}
-	a.query, err = query.New(query.Config{Addr: a.set.HTTPAddr, SessionKey: []byte(key), UI: web.FS()}, query.Deps{
+	certs, err := a.set.httpTLS()
+	if err != nil {
+		return err
+	}
+	a.query, err = query.New(query.Config{
+		Addr: a.set.HTTPAddr, TLS: certs, SecureCookies: a.set.SecureCookies, SessionKey: []byte(key), UI: web.FS(),
+		RatePerSecond: float64(a.set.APIRate), RateBurst: int(2 * a.set.APIRate),
+	}, query.Deps{
 		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: writer, Claimer: a.live, Subscriber: a.live.Follower(),
+		Settings: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
 	})
 	if err != nil {
@@ -95,9 +106,9 @@ func (a *App) startQuery(ctx context.Context) error {
 	if err := a.query.Start(ctx); err != nil {
 		return err
 	}
-	a.addrs.HTTP = a.query.Addr()
-	if !isLoopback(a.addrs.HTTP) && a.set.TLSCert == "" {
-		a.log.Warn("the API listens on a public address without TLS: put a proxy that speaks it in front", "addr", a.addrs.HTTP)
+	a.addrs.HTTP, a.addrs.HTTPS = a.query.Addr(), certs != nil
+	if !isLoopback(a.addrs.HTTP) && certs == nil && !a.set.SecureCookies {
+		a.log.Warn("the API listens on a public address without TLS: set http_tls_cert and http_tls_key, or put a proxy that speaks it in front and set secure_cookies", "addr", a.addrs.HTTP)
 	}
 	return nil
 }

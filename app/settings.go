@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,12 @@ type Settings struct {
 
 	LostAfter       time.Duration `yaml:"lost_after" usage:"how long a running task and its agent may be silent before the task is declared lost"`
 	LostLetterAfter time.Duration `yaml:"lost_letter_after" usage:"how long a task stays lost before it becomes a dead letter"`
+
+	HTTPTLSCert   string `yaml:"http_tls_cert" usage:"certificate file of the API and the live UI"`
+	HTTPTLSKey    string `yaml:"http_tls_key" usage:"key file of the API and the live UI"`
+	SecureCookies bool   `yaml:"secure_cookies" usage:"mark session cookies Secure, where a proxy in front speaks TLS"`
+	SessionKey    string `yaml:"session_key" usage:"key that sessions and cursors are sealed with, 32 characters or more; all query processes share it, empty for one kept in the data directory"`
+	APIRate       int64  `yaml:"api_rate" usage:"requests a second that one token may make; twice as many at once"`
 
 	TLSCert     string `yaml:"tls_cert" usage:"certificate file of the receivers"`
 	TLSKey      string `yaml:"tls_key" usage:"key file of the receivers"`
@@ -89,6 +96,7 @@ func DefaultSettings() Settings {
 		LogMaxBytes: 10 << 30, Retention: 90 * 24 * time.Hour, LostAfter: time.Minute, LostLetterAfter: 15 * time.Minute,
 		AgentAddr: "127.0.0.1:7070", AgentName: "tasktrail agent", AgentNamespace: "default", AgentMaxTasks: 100_000,
 		AgentMaxAttempts: 5, AgentRetryBase: time.Second, AgentQueueBytes: 1 << 30, CallbackTimeout: 30 * time.Second,
+		APIRate:  200,
 		LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -227,6 +235,15 @@ func (s *Settings) Validate() error {
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		errs = append(errs, errors.New("tls_cert, tls_key: set both or neither"))
 	}
+	if (s.HTTPTLSCert == "") != (s.HTTPTLSKey == "") {
+		errs = append(errs, errors.New("http_tls_cert, http_tls_key: set both or neither"))
+	}
+	if s.SessionKey != "" && len(s.SessionKey) < 32 {
+		errs = append(errs, errors.New("session_key: must have at least 32 characters"))
+	}
+	if s.APIRate < 1 || s.APIRate > 1_000_000 {
+		errs = append(errs, errors.New("api_rate: must be 1 to 1000000"))
+	}
 	if s.LogMaxBytes < 64<<20 {
 		errs = append(errs, errors.New("log_max_bytes: must be at least 67108864 (64 MiB)"))
 	}
@@ -246,4 +263,16 @@ func (s *Settings) Validate() error {
 		errs = append(errs, fmt.Errorf("log_format: %q is not text or json", s.LogFormat))
 	}
 	return errors.Join(errs...)
+}
+
+// httpTLS is how the API speaks TLS; nil where it does not.
+func (s *Settings) httpTLS() (*tls.Config, error) {
+	if s.HTTPTLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(s.HTTPTLSCert, s.HTTPTLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("http_tls_cert, http_tls_key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }

@@ -87,7 +87,7 @@ func TestEverySettingCanBeSetFromText(t *testing.T) {
 			t.Errorf("setting %+v has no name or no explanation", f)
 		}
 		text := "1"
-		if strings.HasSuffix(f.Key, "retention") {
+		if strings.HasSuffix(f.Key, "retention") || strings.HasSuffix(f.Key, "_after") {
 			text = "1h"
 		}
 		if err := f.Set(text); err != nil {

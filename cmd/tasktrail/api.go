@@ -46,6 +46,9 @@ func apiCommand(c *cobra.Command, run func(ctx context.Context, a *api, args []s
 			}
 			if a.base == "" {
 				a.base = "http://" + addrs.HTTP
+				if addrs.HTTPS {
+					a.base = "https://" + addrs.HTTP
+				}
 			}
 			if a.token == "" {
 				a.token = token
