@@ -15,11 +15,11 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-// smallDisk mounts a file system of forty-eight mebibytes.
+// smallDisk mounts a file system of thirty-two mebibytes.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
 		t.Fatalf("mount a small tmpfs (the test needs to be root, or in a user namespace: unshare -rm go test ./agent): %v", err)
 	}
 	t.Cleanup(func() {

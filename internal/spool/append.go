@@ -214,6 +214,12 @@ func (l *Log) makeRoom(reserved bool, size int64) error {
 			l.setLimits()
 			continue
 		}
+		if fit := segmentHeaderSize + size; fit > l.next.size && l.next.size < l.opts.SegmentBytes {
+			if err := l.replaceNext(fit); err != nil {
+				return l.full(err)
+			}
+			continue
+		}
 		if segmentHeaderSize+size > l.next.size || !reserved && segmentHeaderSize+size > l.next.size-l.opts.ReserveBytes {
 			if segmentHeaderSize+size > l.next.size || l.allocated.Load()+minSegmentBytes > l.opts.MaxBytes {
 				return l.full(nil)

@@ -132,12 +132,12 @@ func (l *Log) adopt() {
 func (l *Log) prepareLocked() error {
 	l.prepMu.Lock()
 	defer l.prepMu.Unlock()
-	return l.prepare()
+	return l.prepare(0)
 }
 
-// prepare makes a segment file and leaves it in ready, unless one is there or in
-// use already. It runs under prepMu.
-func (l *Log) prepare() error {
+// prepare makes a segment file of at least least bytes and leaves it in ready,
+// unless one is there or in use already. It runs under prepMu.
+func (l *Log) prepare(least int64) error {
 	if l.spares.Load() > 0 {
 		return nil
 	}
@@ -145,6 +145,7 @@ func (l *Log) prepare() error {
 	if size < min(l.opts.SegmentBytes, max(minSegmentBytes, l.opts.SegmentBytes/4)) {
 		return ErrFull
 	}
+	size = min(size, max(l.fitting(size), (least+pageBytes-1)&^(pageBytes-1)))
 	if l.allocEnd >= maxPosition-Position(size) {
 		return fmt.Errorf("prepare segment: %w", ErrBadPosition)
 	}
@@ -160,6 +161,52 @@ func (l *Log) prepare() error {
 	l.spares.Add(1)
 	l.ready = s
 	return nil
+}
+
+// scarce says how much of what a disk has left one segment takes at most.
+const scarce = 4
+
+// fitting is how large the next segment is on a disk that has little room: smaller
+// ones, down to a sixteenth. The segment that is appended to can't be given back,
+// so on a small disk one of full size may be all there is room for, and a log that
+// was read to its end would have nowhere to go on.
+func (l *Log) fitting(size int64) int64 {
+	free, err := freeBytes(l.opts.Dir)
+	if err != nil || free/scarce >= size {
+		return size
+	}
+	// The reserve has to fit into the segment that is the last one there is room for.
+	return min(size, max(free/scarce, l.opts.SegmentBytes/16, 2*l.opts.ReserveBytes, minSegmentBytes)) &^ (pageBytes - 1)
+}
+
+// replaceNext prepares a larger segment in place of one that is too small for the
+// frame that comes, where there is room for it by now. It runs under mu.
+func (l *Log) replaceNext(fit int64) error {
+	s := l.next
+	if time.Now().Before(l.fullUntil) {
+		return ErrFull
+	}
+	l.fullUntil = time.Now().Add(retryRoom)
+	free, err := freeBytes(l.opts.Dir)
+	if err != nil || free+s.size < fit+pageBytes || l.opts.MaxBytes-(l.allocated.Load()-s.size) < fit+pageBytes {
+		return ErrFull
+	}
+	l.prepMu.Lock()
+	defer l.prepMu.Unlock()
+	s.unmap()
+	if err := errors.Join(os.Remove(s.path), s.file.Close()); err != nil {
+		return fmt.Errorf("delete a segment that is too small: %w", err)
+	}
+	l.next, l.allocEnd = nil, s.base
+	l.spares.Add(-1)
+	l.allocated.Add(-s.size)
+	err = l.prepare(fit)
+	l.next, l.ready = l.ready, nil
+	l.setLimits()
+	if err == nil {
+		l.fullUntil = time.Time{}
+	}
+	return err
 }
 
 // deleteConsumed deletes the segments that all cursors have passed and that were

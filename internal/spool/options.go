@@ -27,6 +27,7 @@ type Options struct {
 
 	// SegmentBytes is the size of one segment file, preallocated. Disk space is
 	// given back by whole segments. Raise it for logs of many megabytes a second.
+	// Where the disk has little room left a segment is smaller, down to a sixteenth.
 	// From 4 KiB to 1 GiB. Defaults to 16 MiB, or a quarter of MaxBytes where
 	// that is less.
 	SegmentBytes int64

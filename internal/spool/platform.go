@@ -37,6 +37,15 @@ func mapShared(f *os.File, size int64) (data []byte, err error) {
 
 func unmapShared(data []byte) error { return syscall.Munmap(data) }
 
+// freeBytes is what the file system of a directory has left for this user.
+func freeBytes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("ask for free space: %w", err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
 // fillZero allocates blocks by writing them.
 func fillZero(f *os.File, size int64) error {
 	zero := make([]byte, min(size, 1<<20))
