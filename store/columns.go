@@ -13,42 +13,39 @@ import (
 // columns is a block of events_in. It is reused from block to block, so that a
 // steady flow allocates nothing.
 type columns struct {
-	namespace, taskID, typ, sourceID                         texts
-	taskType, queue, runner, agent, provider, userID, reason texts
-	errKind, errClass, errMessage, errCode, fingerprint      texts
-	breakerProvider, breakerState, breakerWhy                texts
-	gapReason, settingKind, settingID, record                texts
+	namespace, taskID, typ, sourceID                    texts
+	taskType, queue, agent, provider, userID, reason    texts
+	errKind, errClass, errMessage, errCode, fingerprint texts
+	breakerProvider, breakerState, breakerWhy           texts
+	gapReason, settingKind, settingID, record           texts
 
-	run, attempt, breakerCalls, breakerFailures chproto.ColUInt32
-	rank, severity                              chproto.ColUInt8
-	errStatus                                   chproto.ColUInt16
-	sourceSeq, duration, gapFrom, gapTo         chproto.ColUInt64
-	settingVersion                              chproto.ColUInt64
-	decide                                      chproto.ColUInt256
-	ord                                         chproto.ColUInt128
-	occurredAt, ingestedAt, breakerOpenUntil    chproto.ColDateTime64
-	eventID, deadLetterID                       chproto.ColUUID
-	traceID                                     chproto.ColFixedStr
+	run, breakerCalls, breakerFailures       chproto.ColUInt32
+	rank, severity                           chproto.ColUInt8
+	errStatus                                chproto.ColUInt16
+	sourceSeq, duration, gapFrom, gapTo      chproto.ColUInt64
+	settingVersion                           chproto.ColUInt64
+	occurredAt, ingestedAt, breakerOpenUntil chproto.ColDateTime64
+	eventID, deadLetterID                    chproto.ColUUID
 
 	input []chproto.InputColumn
+	tasks *taskBlock     // what the events say of their tasks
 	event timeline.Event // for the records that are encoded anew
 	again []byte
 }
 
 func newColumns() *columns {
-	c := &columns{}
-	c.traceID.SetSize(16)
+	c := &columns{tasks: newTaskBlock()}
 	for _, t := range []*chproto.ColDateTime64{&c.occurredAt, &c.ingestedAt, &c.breakerOpenUntil} {
 		t.WithPrecision(chproto.PrecisionNano)
 	}
 	c.input = []chproto.InputColumn{
 		{Name: "namespace", Data: &c.namespace}, {Name: "task_id", Data: &c.taskID}, {Name: "run", Data: &c.run},
-		{Name: "attempt", Data: &c.attempt}, {Name: "type", Data: &c.typ}, {Name: "rank", Data: &c.rank},
-		{Name: "decide", Data: &c.decide}, {Name: "ord", Data: &c.ord}, {Name: "occurred_at", Data: &c.occurredAt},
+		{Name: "type", Data: &c.typ}, {Name: "rank", Data: &c.rank},
+		{Name: "occurred_at", Data: &c.occurredAt},
 		{Name: "ingested_at", Data: &c.ingestedAt}, {Name: "event_id", Data: &c.eventID}, {Name: "source_id", Data: &c.sourceID},
 		{Name: "source_seq", Data: &c.sourceSeq}, {Name: "task_type", Data: &c.taskType}, {Name: "queue", Data: &c.queue},
-		{Name: "runner", Data: &c.runner}, {Name: "agent", Data: &c.agent}, {Name: "provider", Data: &c.provider},
-		{Name: "user_id", Data: &c.userID}, {Name: "trace_id", Data: &c.traceID}, {Name: "duration", Data: &c.duration},
+		{Name: "agent", Data: &c.agent}, {Name: "provider", Data: &c.provider},
+		{Name: "user_id", Data: &c.userID}, {Name: "duration", Data: &c.duration},
 		{Name: "reason", Data: &c.reason}, {Name: "error_kind", Data: &c.errKind}, {Name: "error_class", Data: &c.errClass},
 		{Name: "error_message", Data: &c.errMessage}, {Name: "error_code", Data: &c.errCode}, {Name: "error_status", Data: &c.errStatus},
 		{Name: "fingerprint", Data: &c.fingerprint}, {Name: "breaker_provider", Data: &c.breakerProvider},
@@ -68,12 +65,13 @@ func (c *columns) reset() {
 	for _, in := range c.input {
 		in.Data.(chproto.Resettable).Reset()
 	}
+	c.tasks.reset()
 }
 
-// insertInto is the statement the columns are the data of.
-func (c *columns) insertInto() string {
-	s := "INSERT INTO events_in ("
-	for i, in := range c.input {
+// insertInto is the statement that columns are the data of.
+func insertInto(table string, columns []chproto.InputColumn) string {
+	s := "INSERT INTO " + table + " ("
+	for i, in := range columns {
 		if i > 0 {
 			s += ", "
 		}
@@ -94,12 +92,10 @@ func (c *columns) add(rec *wire.Record) {
 	c.namespace.AppendBytes(rec.Namespace)
 	c.taskID.AppendBytes(rec.TaskID)
 	c.run.Append(run)
-	c.attempt.Append(attempt)
 	c.typ.Append(rec.Type.String())
 	rank := rankOf(rec.Type)
 	c.rank.Append(rank)
-	c.decide.Append(decideKey(rec, run, attempt, rank))
-	c.ord.Append(orderKey(rec, run, rank))
+	c.tasks.add(rec, run, attempt, decideKey(rec, run, attempt, rank), orderKey(rec, run, rank))
 	c.occurredAt.AppendRaw(chproto.DateTime64(rec.OccurredAt))
 	c.ingestedAt.AppendRaw(chproto.DateTime64(rec.IngestedAt))
 	c.eventID.Append(uuid.UUID(rec.ID))
@@ -107,11 +103,9 @@ func (c *columns) add(rec *wire.Record) {
 	c.sourceSeq.Append(rec.SourceSeq)
 	c.taskType.AppendBytes(rec.TaskType)
 	c.queue.AppendBytes(rec.Queue)
-	c.runner.AppendBytes(rec.Runner)
 	c.agent.AppendBytes(rec.Agent)
 	c.provider.AppendBytes(rec.Provider)
 	c.userID.AppendBytes(rec.UserID)
-	c.traceID.Append(rec.TraceID[:])
 	c.duration.Append(uint64(max(rec.Duration, 0)))
 	c.reason.AppendBytes(rec.Reason)
 	e := &rec.Error
@@ -218,13 +212,18 @@ func phaseOf(rec *wire.Record) uint64 {
 	return 1
 }
 
-// orderKey packs the order of a timeline, but for the source's name.
+// orderKey packs the order of a timeline, see timeline.Compare, but for the
+// source's name.
 func orderKey(rec *wire.Record, run uint32, rank uint8) chproto.UInt128 {
 	at := uint64(max(rec.OccurredAt, 0))
-	return chproto.UInt128{
-		High: uint64(run)<<32 | at>>32,
-		Low:  at<<32 | uint64(rank)<<24 | min(rec.Seq, 1<<24-1),
+	within := uint64(2)<<30 | uint64(rank)
+	switch {
+	case rec.Seq > 0:
+		within = uint64(1)<<30 | min(rec.Seq, 1<<30-1)
+	case rec.Type == timeline.TaskCreated || rec.Type == timeline.DLQRetryRequested:
+		within = uint64(rank)
 	}
+	return chproto.UInt128{High: uint64(run)<<32 | at>>32, Low: at<<32 | within}
 }
 
 func clamp32(n int) uint32 { return uint32(min(max(n, 0), math.MaxInt32)) }

@@ -13,27 +13,26 @@ import (
 	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
-// letterRows is a subquery with a row for each dead letter of the namespace.
-const letterRows = `(
-SELECT d.task_id AS task_id, d.run AS run, any(d.id) AS id, toString(id) AS position, min(d.created_at) AS created_at,
-    argMinMerge(d.facts) AS facts, argMinMerge(d.severity) AS severity
-FROM dead_letters AS d WHERE d.namespace = {ns:String}
-GROUP BY d.task_id, d.run)`
-
-// letterConditions are those that a moved_to_dlq event alone decides.
+// letterConditions are what a moved_to_dlq event says of itself. What it leaves
+// out, the run's earlier events may know: the fold decides.
 func letterConditions(scope readmodel.Scope, f readmodel.DeadLetterFilter) *filter {
 	q := &filter{}
-	q.in("facts.1", "types", f.Types)
-	q.in("facts.2", "queues", f.Queues)
-	q.in("facts.3", "agents", f.Agents)
-	q.in("facts.4", "providers", f.Providers)
-	q.in("facts.6", "reasons", textsOf(f.Reasons))
-	q.in("facts.7", "fingerprints", f.Fingerprints)
+	for _, c := range []struct {
+		column, name string
+		values       []string
+	}{
+		{"task_type", "types", f.Types}, {"queue", "queues", f.Queues}, {"agent", "agents", f.Agents}, {"provider", "providers", f.Providers},
+		{"reason", "reasons", textsOf(f.Reasons)}, {"fingerprint", "fingerprints", f.Fingerprints},
+	} {
+		if len(c.values) > 0 {
+			q.add("("+c.column+" IN {"+c.name+":Array(String)} OR "+c.column+" = '')", c.name, c.values)
+		}
+	}
 	if f.UserID != "" {
-		q.add("facts.5 = {user:String}", "user", f.UserID)
+		q.add("user_id IN ({user:String}, '')", "user", f.UserID)
 	}
 	if scope.UserID != "" {
-		q.add("facts.5 = {scope_user:String}", "scope_user", scope.UserID)
+		q.add("user_id IN ({scope_user:String}, '')", "scope_user", scope.UserID)
 	}
 	if f.TaskID != "" {
 		q.add("task_id = {task:String}", "task", f.TaskID)
@@ -44,10 +43,13 @@ func letterConditions(scope readmodel.Scope, f readmodel.DeadLetterFilter) *filt
 		for i, id := range f.IDs {
 			ids[i] = id.String()
 		}
-		q.in("position", "ids", ids)
+		q.in("toString(id)", "ids", ids)
+	}
+	if !f.TraceID.IsZero() {
+		q.add("task_id IN ("+sqlTraceTasks+")", "trace", f.TraceID.String())
 	}
 	if f.Text != "" {
-		q.add("positionCaseInsensitiveUTF8(facts.8, {text:String}) > 0", "text", f.Text)
+		q.add("(positionCaseInsensitiveUTF8(error_message, {text:String}) > 0 OR error_message = '')", "text", f.Text)
 	}
 	if len(f.Severities) > 0 {
 		severities := make([]int, len(f.Severities))
@@ -57,16 +59,20 @@ func letterConditions(scope readmodel.Scope, f readmodel.DeadLetterFilter) *filt
 		q.add("severity IN {severities:Array(UInt8)}", "severities", severities)
 	}
 	q.within("created_at", "created", f.Created)
-	if open := []timeline.DeadLetterStatus{timeline.DeadLetterPending, timeline.DeadLetterRetrying}; len(f.Statuses) > 0 &&
-		!slices.ContainsFunc(f.Statuses, func(s timeline.DeadLetterStatus) bool { return !slices.Contains(open, s) }) {
-		// What a later run completed or failed is neither; this leaves the fold little
-		// to look through in vain.
-		q.where = append(q.where, "(task_id, run) IN (SELECT task_id, dead_letter_run FROM "+
-			taskRows("1", "dead_letter_run completed_run")+" WHERE completed_run < dead_letter_run)",
-			"id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String})")
-	}
 	return q
 }
+
+// onlyOpenLetters reports whether a filter excludes what is settled.
+func onlyOpenLetters(f readmodel.DeadLetterFilter) bool {
+	return len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, func(s timeline.DeadLetterStatus) bool {
+		return s != timeline.DeadLetterPending && s != timeline.DeadLetterRetrying
+	})
+}
+
+// sqlOpenLetters holds for what no later run completed or failed, as far as the
+// tables of dead letters know, and nobody settled.
+const sqlOpenLetters = "(task_id, run) IN (SELECT task_id, max(dead_letter_run) FROM letter_tasks WHERE namespace = {ns:String} GROUP BY task_id)" +
+	" AND id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String})"
 
 // candidate is a dead letter that may belong to the page.
 type candidate struct {
@@ -76,6 +82,10 @@ type candidate struct {
 	position  string
 }
 
+// lettersAtOnce is how many dead letters are folded at once where more than a
+// page has to be looked through.
+const lettersAtOnce = 200
+
 // DeadLetters lists dead letters, the last created first. Their status follows
 // from their task's whole timeline.
 func (s *Store) DeadLetters(ctx context.Context, scope readmodel.Scope, f readmodel.DeadLetterFilter, page readmodel.Page) (readmodel.List[timeline.DeadLetter], error) {
@@ -83,9 +93,10 @@ func (s *Store) DeadLetters(ctx context.Context, scope readmodel.Scope, f readmo
 	defer cancel()
 	limit := limitOf(page)
 	var found []timeline.DeadLetter
-	from := page
-	for len(found) <= limit {
-		list, err := s.candidates(ctx, scope, f, from, limit+1)
+	q := letterConditions(scope, f)
+	from, step := page, limit+1
+	for {
+		list, err := s.candidates(ctx, scope, q, from, step)
 		if err != nil {
 			return readmodel.List[timeline.DeadLetter]{}, fmt.Errorf("list dead letters: %w", err)
 		}
@@ -93,12 +104,12 @@ func (s *Store) DeadLetters(ctx context.Context, scope readmodel.Scope, f readmo
 		if err != nil {
 			return readmodel.List[timeline.DeadLetter]{}, fmt.Errorf("list dead letters: %w", err)
 		}
-		for _, d := range letters {
-			if f.Matches(&d) {
-				found = append(found, d)
+		for i := range letters {
+			if visible(scope, letters[i].UserID) && f.Matches(&letters[i]) {
+				found = append(found, letters[i])
 			}
 		}
-		if len(list) <= limit {
+		if len(list) < step || len(found) > limit {
 			break
 		}
 		last := list[len(list)-1]
@@ -106,21 +117,34 @@ func (s *Store) DeadLetters(ctx context.Context, scope readmodel.Scope, f readmo
 		if page.After == nil {
 			from.Backwards = false
 		}
+		if step == limit+1 && onlyOpenLetters(f) {
+			// Many are settled, or the page were full.
+			q.where = append(q.where, sqlOpenLetters)
+		}
+		step = max(lettersAtOnce, limit+1)
 	}
 	return finish(page, found[:min(len(found), limit+1)], func(d *timeline.DeadLetter) readmodel.Position {
 		return readmodel.Position{At: d.CreatedAt, ID: d.ID.String()}
 	}), nil
 }
 
-func (s *Store) candidates(ctx context.Context, scope readmodel.Scope, f readmodel.DeadLetterFilter, page readmodel.Page, limit int) (out []candidate, err error) {
-	q := letterConditions(scope, f)
-	after, order, args := keyset(page, "created_at", "position")
+// candidates reads the next dead letters in the order of the list.
+func (s *Store) candidates(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page, limit int) (out []candidate, err error) {
+	after, order, args := keyset(page, "created_at", "toString(id)")
+	if page.After != nil {
+		// What the key is good for.
+		compare := "<="
+		if page.Backwards {
+			compare = ">="
+		}
+		after += " AND created_at " + compare + " fromUnixTimestamp64Nano({after_at:Int64}, 'UTC')"
+	}
 	args = append(append(args, q.args...), clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", limit))
 	ctx, cancel := s.reading(ctx, scanRead)
 	defer cancel()
 	rows, err := s.read.Query(ctx, lines(
-		"SELECT task_id, run, created_at, position FROM "+letterRows,
-		"WHERE "+q.sql()+" AND "+after, order, "LIMIT {limit:UInt32}"), args...)
+		"SELECT task_id, run, created_at, toString(id) FROM dead_letters WHERE namespace = {ns:String} AND "+q.sql()+" AND "+after,
+		order, "LIMIT 1 BY created_at, id LIMIT {limit:UInt32}"), args...)
 	if err != nil {
 		return nil, fmt.Errorf("query dead letters: %w", err)
 	}
@@ -154,7 +178,8 @@ func (s *Store) foldLetters(ctx context.Context, namespace string, list []candid
 	out := make([]timeline.DeadLetter, 0, len(list))
 	for _, c := range list {
 		for _, d := range folded[c.taskID] {
-			if d.Run == int(c.run) {
+			// Of several moved_to_dlq events of a run the first is the letter.
+			if d.Run == int(c.run) && d.CreatedAt.Equal(c.createdAt) {
 				out = append(out, d)
 			}
 		}

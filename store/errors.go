@@ -26,11 +26,11 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, within readmo
 	defer cancel()
 	rows, err := s.read.Query(ctx, lines(
 		"SELECT fingerprint, attempts, letters, first_seen, last_seen, types, queues, sample.1, sample.2, sample.3, sample.4, sample.5, sample.6 FROM (",
-		"SELECT fingerprint, uniqExactIf(event_id, dead_letter = 0) AS attempts, uniqExactIf(event_id, dead_letter = 1) AS letters,",
+		"SELECT fingerprint, uniqExactIf(event_id, kind = 0) AS attempts, uniqExactIf(event_id, kind = 1) AS letters,",
 		"    min(occurred_at) AS first_seen, max(occurred_at) AS last_seen,",
 		"    arraySort(groupUniqArray(100)(toString(task_type))) AS types, arraySort(groupUniqArray(100)(toString(queue))) AS queues,",
 		"    argMax(tuple(toString(error_class), toString(error_kind), error_message, toString(error_code), error_status, task_id), (occurred_at, event_id)) AS sample",
-		"FROM failures WHERE namespace = {ns:String} AND "+q.sql(),
+		"FROM failures WHERE namespace = {ns:String} AND kind < 2 AND "+q.sql(),
 		"GROUP BY fingerprint) WHERE "+after, order, "LIMIT {limit:UInt32}"), args...)
 	if err != nil {
 		return list, fmt.Errorf("list errors: %w", err)

@@ -38,7 +38,7 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 		steps = []func() error{
 			func() error { return s.healthOpen(ctx, &h, args[:1]) },
 			func() error { return s.healthEnded(ctx, &h, ended, namespaceOf(scope), at.Add(-window)) },
-			func() error { return s.healthLetters(ctx, &h, "1", args) },
+			func() error { return s.healthLetters(ctx, &h, "", args[:1]) },
 			func() error { return s.healthBreakers(ctx, &h, at, args[:1]) },
 		}
 	} else {
@@ -46,11 +46,11 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 		args = append(args, clickhouse.Named("scope_user", scope.UserID))
 		steps = []func() error{
 			func() error {
-				return s.healthTasks(ctx, &h, taskRows("1", "queue decide created_at user_id"),
+				return s.healthTasks(ctx, &h, taskRows("s.task_id IN ("+sqlUserTasks+"{scope_user:String})", "queue decide created_at user_id"),
 					user+" AND (NOT "+sqlEnded+" OR "+sqlDecided+" >= "+sqlFrom+")", args)
 			},
 			func() error { return s.healthOutcomes(ctx, &h, user, args) },
-			func() error { return s.healthLetters(ctx, &h, user, args) },
+			func() error { return s.healthLetters(ctx, &h, scope.UserID, args) },
 		}
 	}
 	// Side by side: most of a small query's time is planning.
@@ -231,18 +231,25 @@ const sqlNothingCameOfIt = "(" + sqlRank + " IN (10, 170) OR (" + sqlRank + " = 
 // healthLetters counts the pending dead letters: those of the last run that has
 // one, which no run completed, nobody settled, and no run is trying to save.
 func (s *Store) healthLetters(ctx context.Context, h *readmodel.Health, user string, args []any) error {
-	tasks, args, err := s.amongTasks(ctx, "SELECT task_id FROM dead_letters WHERE namespace = {ns:String}", args)
-	if err != nil || tasks == "" {
+	candidates, tasks := "SELECT task_id FROM letter_tasks WHERE namespace = {ns:String} AND dead_letter_run > 0", "dead_letter_run > completed_run"
+	if user != "" {
+		candidates += " AND task_id IN (" + sqlUserTasks + "{scope_user:String})"
+		tasks += " AND user_id = {scope_user:String}"
+	}
+	among, args, err := s.amongTasks(ctx, candidates, args)
+	if err != nil || among == "" {
 		return err
 	}
 	var n uint64
 	var oldest time.Time
 	err = s.read.QueryRow(ctx, lines(
-		"SELECT count(), min(l.created_at) FROM (SELECT task_id, run, id, created_at, facts.5 AS user_id FROM "+letterRows+") AS l",
+		"SELECT count(), min(l.created_at) FROM",
+		"(SELECT task_id, run, any(id) AS id, min(s.created_at) AS created_at FROM dead_letters AS s WHERE namespace = {ns:String} AND "+among,
+		"  GROUP BY task_id, run) AS l",
 		"INNER JOIN (SELECT task_id, dead_letter_run, completed_run, decide FROM "+
-			taskRows(tasks, "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
+			taskRows(among, "dead_letter_run completed_run decide", tasks)+" WHERE "+tasks+") AS t",
 		"ON l.task_id = t.task_id AND l.run = t.dead_letter_run",
-		"WHERE id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String}) AND "+user+" AND ("+sqlRun+" <= l.run OR "+sqlNothingCameOfIt+")"), args...).Scan(&n, &oldest)
+		"WHERE id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String}) AND ("+sqlRun+" <= l.run OR "+sqlNothingCameOfIt+")"), args...).Scan(&n, &oldest)
 	if err != nil {
 		return err
 	}

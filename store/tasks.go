@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,20 +25,26 @@ var taskColumns = []struct{ name, sql string }{
 	{"completed_run", "max(s.completed_run)"},
 	{"completed_at", "max(s.completed_at)"},
 	{"dead_letter_run", "max(s.dead_letter_run)"},
-	{"task_type", "argMaxMerge(s.task_type)"},
-	{"queue", "argMaxMerge(s.queue)"},
-	{"runner", "argMaxMerge(s.runner)"},
-	{"agent", "argMaxMerge(s.agent)"},
-	{"provider", "argMaxMerge(s.provider)"},
-	{"user_id", "argMaxMerge(s.user_id)"},
-	{"error_message", "argMaxMerge(s.error_message)"},
-	{"duration", "argMaxMerge(s.duration)"},
-	{"trace_ids", "groupUniqArrayArray(s.trace_ids)"},
+	{"shortest", "min(s.shortest)"},
+	{"longest", "max(s.longest)"},
+	// Behind 16 bytes of order, see tasks_in.
+	{"task_type", "substring(max(s.task_type), 17)"},
+	{"queue", "substring(max(s.queue), 17)"},
+	{"runner", "substring(max(s.runner), 17)"},
+	{"agent", "substring(max(s.agent), 17)"},
+	{"provider", "substring(max(s.provider), 17)"},
+	{"user_id", "substring(max(s.user_id), 17)"},
+	{"error_message", "substring(max(s.error_message), 17)"},
 }
 
 // taskRows is a subquery with a row for each task of the namespace {ns:String},
 // of the columns that the given SQL names.
 func taskRows(where string, uses ...string) string {
+	return taskRowsOf("task_state", where, uses...)
+}
+
+// taskRowsOf reads them from task_state or from task_times.
+func taskRowsOf(table, where string, uses ...string) string {
 	all := strings.Join(uses, " ")
 	sel := "SELECT s.task_id AS task_id"
 	for _, c := range taskColumns {
@@ -45,7 +52,7 @@ func taskRows(where string, uses ...string) string {
 			sel += ", " + c.sql + " AS " + c.name
 		}
 	}
-	return "(" + lines(sel, "FROM task_state AS s WHERE s.namespace = {ns:String} AND "+where, "GROUP BY s.task_id") + ")"
+	return "(" + lines(sel, "FROM "+table+" AS s WHERE s.namespace = {ns:String} AND "+where, "GROUP BY s.task_id") + ")"
 }
 
 // Tasks lists tasks, the last created first. Positions carry the time a task was
@@ -57,30 +64,30 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 	var found []timeline.Snapshot
 	limit := limitOf(page)
 	for from := page; ; {
-		ids, more, err := s.taskCandidates(ctx, scope, f, from)
+		rows, err := s.taskCandidates(ctx, scope, f, from)
 		if err != nil {
 			return none, fmt.Errorf("list tasks: %w", err)
+		}
+		ids := make([]string, len(rows))
+		for i := range rows {
+			ids[i] = rows[i].id
 		}
 		byTask, err := s.eventsOf(ctx, namespaceOf(scope), ids)
 		if err != nil {
 			return none, fmt.Errorf("list tasks: %w", err)
 		}
-		var last *timeline.Snapshot
-		for _, id := range ids {
-			snap, ok := timeline.Fold(byTask[id])
-			if !ok {
-				continue
-			}
-			last = &snap
-			if visible(scope, snap.UserID) && f.Matches(&snap, byTask[id]) {
+		for _, r := range rows {
+			snap, ok := timeline.Fold(byTask[r.id])
+			// Another time is that of a row of the task's later events.
+			if ok && snap.CreatedAt.Equal(r.at) && visible(scope, snap.UserID) && f.Matches(&snap, byTask[r.id]) {
 				found = append(found, snap)
 			}
 		}
-		if !more || len(found) > limit || last == nil {
+		if len(rows) <= limit || len(found) > limit {
 			break
 		}
 		from.Backwards = from.Backwards && from.After != nil
-		from.After = &readmodel.Position{At: last.CreatedAt, ID: last.ID}
+		from.After = &readmodel.Position{At: rows[len(rows)-1].at, ID: rows[len(rows)-1].id}
 	}
 	return finish(page, found[:min(len(found), limit+1)], func(t *timeline.Snapshot) readmodel.Position {
 		return readmodel.Position{At: t.CreatedAt, ID: t.ID}
@@ -88,15 +95,63 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 }
 
 // taskCandidates returns the next tasks in the order of the list that may belong
-// to it, one more than the page holds at most, and whether there are more.
-func (s *Store) taskCandidates(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, page readmodel.Page) (ids []string, more bool, err error) {
+// to it: one more than the page holds where there are more.
+func (s *Store) taskCandidates(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, page readmodel.Page) ([]taskTime, error) {
 	q := taskConditions(scope, f)
-	ids, err = s.walkTasks(ctx, scope, q, page)
-	if err == nil && ids == nil {
-		ids, err = s.scanTasks(ctx, scope, f, q, page)
+	for _, sql := range narrowings(scope, f) {
+		ids, err := s.column(ctx, lines("SELECT DISTINCT task_id FROM ("+sql+") LIMIT {many:UInt32}"), append(slices.Clip(q.args),
+			clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("since", 0), clickhouse.Named("many", manyTasks+1))...)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(ids) == 0:
+			return nil, nil
+		case len(ids) <= manyTasks:
+			return s.scanTasks(ctx, scope, q, page, "s.task_id IN {tasks:Array(String)}", clickhouse.Named("tasks", ids))
+		}
 	}
-	return ids, len(ids) > limitOf(page), err
+	var found []taskTime
+	var err error
+	if page.After == nil {
+		found, err = s.recentTasks(ctx, scope, q, page)
+	} else {
+		found, err = s.walkTasks(ctx, scope, q, page)
+	}
+	if err == nil && found == nil {
+		found, err = s.scanTasks(ctx, scope, q, page, "1")
+	}
+	return found, err
 }
+
+// recentTasks looks for the first page among the rows of task_times from a time
+// on, which hold all that the tasks created since came to. Tasks from before that
+// time stand there with a time that is not theirs: their fold shows it. It returns
+// nil where the page is not full and there are older ones.
+func (s *Store) recentTasks(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page) ([]taskTime, error) {
+	for rows := recentFirst; rows <= recentLast; rows *= recentGrowth {
+		var since time.Time
+		rctx, cancel := s.reading(ctx, pointRead)
+		err := s.read.QueryRow(rctx, "SELECT created_at FROM task_times WHERE namespace = {ns:String} ORDER BY created_at DESC LIMIT 1 OFFSET {rows:UInt32}",
+			clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("rows", rows)).Scan(&since)
+		cancel()
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		found, err := s.tasksOf(ctx, scope, q, page, "task_times", "s.created_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')", since)
+		if err != nil || len(found) > limitOf(page) || since.IsZero() {
+			return found, err
+		}
+	}
+	return nil, nil
+}
+
+// The rows that the first page is looked for in: from the latest recentFirst to
+// recentLast.
+const (
+	recentFirst  = 4_000
+	recentGrowth = 16
+	recentLast   = 4_000 * 16 * 16
+)
 
 // A walk along a list looks at firstStep tasks, and then at as many as it should
 // take to fill the page, up to lastStep, before all tasks are looked at.
@@ -107,8 +162,8 @@ const (
 
 // walkTasks looks for the page along the order of the list. It returns nil where
 // the filter lets so few pass that the way is too long.
-func (s *Store) walkTasks(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page) ([]string, error) {
-	found := []string{}
+func (s *Store) walkTasks(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page) ([]taskTime, error) {
+	found := []taskTime{}
 	step := firstStep
 	for range 2 {
 		rows, err := s.nextTimes(ctx, scope, page, step)
@@ -123,7 +178,7 @@ func (s *Store) walkTasks(ctx context.Context, scope readmodel.Scope, q *filter,
 		for _, r := range rows {
 			// A row of later events than the task's first, or a copy of one before.
 			if at, ok := passed[r.id]; ok && at.Equal(r.at) && r.id != last && len(found) <= limitOf(page) {
-				found = append(found, r.id)
+				found = append(found, r)
 				last = r.id
 			}
 		}
@@ -191,7 +246,7 @@ func (s *Store) passing(ctx context.Context, scope readmodel.Scope, q *filter, o
 	defer cancel()
 	where := q.sql()
 	rows, err := s.read.Query(ctx, "SELECT task_id, created_at FROM "+taskRows("s.task_id IN {tasks:Array(String)}", where, "created_at")+" WHERE "+where,
-		append(slices.Clip(q.args), clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("tasks", ids))...)
+		append(slices.Clip(q.args), clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("since", 0), clickhouse.Named("tasks", ids))...)
 	if err != nil {
 		return nil, err
 	}
@@ -208,67 +263,35 @@ func (s *Store) passing(ctx context.Context, scope readmodel.Scope, q *filter, o
 	return passed, rows.Err()
 }
 
-// scanTasks looks for the page among all tasks, or among the open ones.
-func (s *Store) scanTasks(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, q *filter, page readmodel.Page) ([]string, error) {
-	among := "1"
-	if onlyOpen(f) {
-		among = "s.task_id IN (" + sqlOpen + ")"
-	}
-	after, order, args := keyset(page, "created_at", "task_id")
+// scanTasks looks for the page among the tasks of a condition.
+func (s *Store) scanTasks(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page, among string, args ...any) ([]taskTime, error) {
+	return s.tasksOf(ctx, scope, q, page, "task_state", among, time.Time{}, args...)
+}
+
+// tasksOf looks for the page in a table. Side tables are read from a time on.
+func (s *Store) tasksOf(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page, table, among string, since time.Time, args ...any) (out []taskTime, err error) {
+	after, order, position := keyset(page, "created_at", "task_id")
 	where := q.sql()
-	sql := lines(
-		"SELECT task_id FROM "+taskRows(among, where, "created_at"),
-		"WHERE "+where+" AND "+after, order, "LIMIT {limit:UInt32}")
-	return s.column(ctx, sql, append(append(args, q.args...),
-		clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", limitOf(page)+1))...)
-}
-
-// onlyOpen reports whether a filter excludes every task that ended.
-func onlyOpen(f readmodel.TaskFilter) bool {
-	return f.Active || (len(f.States) > 0 && !slices.ContainsFunc(f.States, timeline.State.Terminal))
-}
-
-func taskConditions(scope readmodel.Scope, f readmodel.TaskFilter) *filter {
-	q := &filter{}
-	state := sqlState()
-	states := textsOf(f.States)
-	q.in(state, "states", states)
-	if f.Active {
-		q.where = append(q.where, state+" NOT IN ('completed', 'failed', 'cancelled')")
+	args = append(append(slices.Clip(args), position...), q.args...)
+	ctx, cancel := s.reading(ctx, scanRead)
+	defer cancel()
+	rows, err := s.read.Query(ctx, lines(
+		"SELECT created_at, task_id FROM "+taskRowsOf(table, among, where, "created_at"),
+		"WHERE "+where+" AND "+after, order, "LIMIT {limit:UInt32}"),
+		append(args, clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("since", nanos(since)), clickhouse.Named("limit", limitOf(page)+1))...)
+	if err != nil {
+		return nil, err
 	}
-	q.in("task_type", "types", f.Types)
-	q.in("queue", "queues", f.Queues)
-	q.in("agent", "agents", f.Agents)
-	q.in("provider", "providers", f.Providers)
-	q.in("runner", "runners", f.Runners)
-	if f.UserID != "" {
-		q.add("user_id = {user:String}", "user", f.UserID)
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	out = []taskTime{}
+	for rows.Next() {
+		var r taskTime
+		if err := rows.Scan(&r.at, &r.id); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
 	}
-	if scope.UserID != "" {
-		q.add("user_id = {scope_user:String}", "scope_user", scope.UserID)
-	}
-	if !f.TraceID.IsZero() {
-		q.add("has(trace_ids, CAST(unhex({trace:String}), 'FixedString(16)'))", "trace", f.TraceID.String())
-	}
-	if f.Text != "" {
-		q.add("(positionCaseInsensitiveUTF8(task_id, {text:String}) > 0 OR positionCaseInsensitiveUTF8(task_type, {text:String}) > 0"+
-			" OR (positionCaseInsensitiveUTF8(error_message, {text:String}) > 0 AND "+state+" != 'completed'))", "text", f.Text)
-	}
-	if f.MinAttempts > 0 {
-		q.add("attempt >= {min_attempts:UInt32}", "min_attempts", f.MinAttempts)
-	}
-	if f.ErrorText != "" {
-		q.add("(positionCaseInsensitiveUTF8(error_message, {error_text:String}) > 0 AND "+state+" != 'completed')", "error_text", f.ErrorText)
-	}
-	if f.MaxDuration > 0 {
-		q.add("(duration <= {max_duration:UInt64} AND "+state+" IN ('completed', 'failed', 'cancelled'))", "max_duration", uint64(f.MaxDuration))
-	}
-	if f.MinDuration > 0 {
-		q.add("(duration >= {min_duration:UInt64} AND "+state+" IN ('completed', 'failed', 'cancelled'))", "min_duration", uint64(f.MinDuration))
-	}
-	q.within("updated_at", "updated", f.Updated)
-	q.within("created_at", "created", f.Created)
-	return q
+	return out, rows.Err()
 }
 
 // column reads one text column.

@@ -110,7 +110,9 @@ func (s *Store) WriteFrames(ctx context.Context, token string, frames [][]byte) 
 	return nil
 }
 
-// insert sends the block and empties it.
+// insert sends the block, and after its events what they say of their tasks, and
+// empties it. Both carry one token, which each table knows apart: the batch that is
+// tried again after the first of the two adds the second alone.
 func (s *Store) insert(ctx context.Context, bl *block, token string) error {
 	rows := bl.cols.rows()
 	bl.buf.Reset()
@@ -134,9 +136,18 @@ func (s *Store) insert(ctx context.Context, bl *block, token string) error {
 		"min_insert_block_size_bytes":   0,
 		"input_format_parallel_parsing": 0,
 	}))
-	err := s.write.InsertFormat(ctx, "Native", bl.cols.insertInto(), bytes.NewReader(bl.buf.Buf))
+	err := s.write.InsertFormat(ctx, "Native", insertInto("events_in", bl.cols.input), bytes.NewReader(bl.buf.Buf))
 	if err != nil {
 		return &writeError{fmt.Errorf("insert %d events: %w", rows, err), permanent(err)}
+	}
+	if tasks := bl.cols.tasks; tasks.rows() > 0 {
+		bl.buf.Reset()
+		if err := tasks.encode(&bl.buf); err != nil {
+			return fmt.Errorf("insert %d tasks: encode: %w", tasks.rows(), err)
+		}
+		if err := s.write.InsertFormat(ctx, "Native", insertInto("tasks_in", tasks.input), bytes.NewReader(bl.buf.Buf)); err != nil {
+			return &writeError{fmt.Errorf("insert %d tasks: %w", tasks.rows(), err), permanent(err)}
+		}
 	}
 	s.writer.written.Add(uint64(rows))
 	bl.cols.reset()

@@ -9,15 +9,12 @@ CREATE TABLE IF NOT EXISTS events_in
     namespace String,
     task_id String,
     run UInt32,
-    attempt UInt32,
     type String,
+    -- The type as a number, which the views compare more quickly: attempt_success 50,
+    -- attempt_failed 60, breakers 90 to 110, task_lost 130, task_failed 140,
+    -- moved_to_dlq 150, task_completed 160, task_cancelled 170, dlq_resolved 180,
+    -- dlq_discarded 190; from 250 on what belongs to no task.
     rank UInt8,
-    -- decide is greatest for the event that gives a task its state; 0 for an event
-    -- that gives none. From the top: run 32 bits, terminal 1, attempt 31, phase
-    -- within the attempt 2, seq 62, rank 8, attempts 24, 32 unused, occurred_at 64.
-    decide UInt256,
-    -- ord rises in the order of a timeline: run 32, occurred_at 64, rank 8, seq 24.
-    ord UInt128,
     occurred_at DateTime64(9, 'UTC'),
     ingested_at DateTime64(9, 'UTC'),
     event_id UUID,
@@ -25,11 +22,9 @@ CREATE TABLE IF NOT EXISTS events_in
     source_seq UInt64,
     task_type String,
     queue String,
-    runner String,
     agent String,
     provider String,
     user_id String,
-    trace_id FixedString(16),
     duration UInt64,
     reason String,
     error_kind String,
@@ -81,9 +76,43 @@ SETTINGS index_granularity = 256, min_bytes_for_wide_part = 1073741824, ttl_only
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS events_mv TO events AS
 SELECT namespace, task_id, run, occurred_at, event_id, ingested_at, record
-FROM events_in WHERE type NOT IN ('tombstone', 'setting_changed');
+FROM events_in WHERE rank < 250;
 
--- One row a task, of states that neither a repeated nor a late event can spoil.
+-- What a block of events says of each task in it, as the writer folded it: a
+-- second block with a token of its own, sent after its events.
+CREATE TABLE IF NOT EXISTS tasks_in
+(
+    namespace String,
+    task_id String,
+    -- decide is greatest for the event that gives a task its state; 0 for an event
+    -- that gives none. From the top: run 32 bits, terminal 1, attempt 31, phase
+    -- within the attempt 2, seq 62, rank 8, attempts 24, 32 unused, occurred_at 64.
+    decide UInt256,
+    run_attempt UInt64,
+    created_at DateTime64(9, 'UTC'),
+    updated_at DateTime64(9, 'UTC'),
+    ingested_at DateTime64(9, 'UTC'),
+    completed_run UInt32,
+    completed_at DateTime64(9, 'UTC'),
+    dead_letter_run UInt32,
+    shortest UInt64,
+    longest UInt64,
+    -- Facts: 16 bytes that rise in the order of a timeline, then the text; empty
+    -- where there is none.
+    task_type String,
+    queue String,
+    runner String,
+    agent String,
+    provider String,
+    user_id String,
+    error_message String,
+    user String,
+    trace_ids Array(FixedString(16)),
+    troubled UInt8
+)
+ENGINE = Null;
+
+-- One row a task, of sums that neither a repeated nor a late event can spoil.
 CREATE TABLE IF NOT EXISTS task_state
 (
     namespace LowCardinality(String),
@@ -97,15 +126,17 @@ CREATE TABLE IF NOT EXISTS task_state
     -- when its first run completed
     completed_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')),
     dead_letter_run SimpleAggregateFunction(max, UInt32),
-    task_type AggregateFunction(argMax, String, UInt128),
-    queue AggregateFunction(argMax, String, UInt128),
-    runner AggregateFunction(argMax, String, UInt128),
-    agent AggregateFunction(argMax, String, UInt128),
-    provider AggregateFunction(argMax, String, UInt128),
-    user_id AggregateFunction(argMax, String, UInt128),
-    error_message AggregateFunction(argMax, String, UInt128),
-    duration AggregateFunction(argMax, UInt64, UInt256),
-    trace_ids SimpleAggregateFunction(groupUniqArrayArray, Array(FixedString(16)))
+    -- of the runs that ended
+    shortest SimpleAggregateFunction(min, UInt64),
+    longest SimpleAggregateFunction(max, UInt64),
+    -- The text of the later event is the greater one.
+    task_type SimpleAggregateFunction(max, String),
+    queue SimpleAggregateFunction(max, String),
+    runner SimpleAggregateFunction(max, String),
+    agent SimpleAggregateFunction(max, String),
+    provider SimpleAggregateFunction(max, String),
+    user_id SimpleAggregateFunction(max, String),
+    error_message SimpleAggregateFunction(max, String)
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (namespace, task_id)
@@ -113,27 +144,98 @@ TTL toDateTime(ingested_at) + INTERVAL 90 DAY
 SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS task_state_mv TO task_state AS
-SELECT
-    namespace, task_id,
-    max(e.decide) AS decide,
-    max(bitOr(bitShiftLeft(toUInt64(e.run), 32), toUInt64(e.attempt))) AS run_attempt,
-    min(e.occurred_at) AS created_at,
-    max(e.occurred_at) AS updated_at,
-    max(e.ingested_at) AS ingested_at,
-    maxIf(e.run, e.type = 'task_completed') AS completed_run,
-    maxIf(e.occurred_at, e.type = 'task_completed' AND e.run = 1) AS completed_at,
-    maxIf(e.run, e.type = 'moved_to_dlq') AS dead_letter_run,
-    argMaxIfState(e.task_type, e.ord, e.task_type != '') AS task_type,
-    argMaxIfState(e.queue, e.ord, e.queue != '') AS queue,
-    argMaxIfState(e.runner, e.ord, e.runner != '') AS runner,
-    argMaxIfState(e.agent, e.ord, e.agent != '') AS agent,
-    argMaxIfState(e.provider, e.ord, e.provider != '') AS provider,
-    argMaxIfState(e.user_id, e.ord, e.user_id != '') AS user_id,
-    argMaxIfState(e.error_message, e.ord, e.error_message != '') AS error_message,
-    argMaxState(e.duration, e.decide) AS duration,
-    groupUniqArrayIf(e.trace_id, e.trace_id != toFixedString('', 16)) AS trace_ids
-FROM events_in AS e WHERE e.type NOT IN ('tombstone', 'setting_changed')
-GROUP BY namespace, task_id;
+SELECT namespace, task_id, decide, run_attempt, created_at, updated_at, ingested_at, completed_run, completed_at, dead_letter_run,
+    shortest, longest, task_type, queue, runner, agent, provider, user_id, error_message
+FROM tasks_in;
+
+-- The same in the order of lists, a row for each block that a task stands in: what
+-- a block says is never earlier than the task, so that the rows from a time on
+-- hold all there is of the tasks created since.
+CREATE TABLE IF NOT EXISTS task_times
+(
+    namespace LowCardinality(String),
+    created_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    task_id String CODEC(ZSTD(1)),
+    decide UInt256 CODEC(ZSTD(1)),
+    run_attempt UInt64 CODEC(ZSTD(1)),
+    updated_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    ingested_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    completed_run UInt32 CODEC(ZSTD(1)),
+    completed_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    dead_letter_run UInt32 CODEC(ZSTD(1)),
+    shortest UInt64 CODEC(ZSTD(1)),
+    longest UInt64 CODEC(ZSTD(1)),
+    task_type String CODEC(ZSTD(1)),
+    queue String CODEC(ZSTD(1)),
+    runner String CODEC(ZSTD(1)),
+    agent String CODEC(ZSTD(1)),
+    provider String CODEC(ZSTD(1)),
+    user_id String CODEC(ZSTD(1)),
+    error_message String CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(ingested_at)
+ORDER BY (namespace, created_at, task_id)
+TTL toDateTime(ingested_at) + INTERVAL 90 DAY
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS task_times_mv TO task_times AS
+SELECT namespace, created_at, task_id, decide, run_attempt, updated_at, ingested_at, completed_run, completed_at, dead_letter_run,
+    shortest, longest, task_type, queue, runner, agent, provider, user_id, error_message
+FROM tasks_in;
+
+-- Whose tasks there are, and which traces they have: where to look for few among many.
+CREATE TABLE IF NOT EXISTS user_tasks
+(
+    namespace LowCardinality(String),
+    user String,
+    task_id String,
+    ingested_at DateTime('UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (namespace, user, task_id)
+TTL ingested_at + INTERVAL 90 DAY
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS user_tasks_mv TO user_tasks AS
+SELECT namespace, user, task_id, toDateTime(t.ingested_at, 'UTC') AS ingested_at
+FROM tasks_in AS t WHERE user != '';
+
+CREATE TABLE IF NOT EXISTS traces
+(
+    namespace LowCardinality(String),
+    trace_id FixedString(16),
+    task_id String,
+    ingested_at DateTime('UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (namespace, trace_id, task_id)
+TTL ingested_at + INTERVAL 90 DAY
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS traces_mv TO traces AS
+SELECT namespace, arrayJoin(trace_ids) AS trace_id, task_id, toDateTime(t.ingested_at, 'UTC') AS ingested_at
+FROM tasks_in AS t WHERE notEmpty(trace_ids);
+
+-- Tasks that may have a pending dead letter. What completed is dropped an hour
+-- later; what is left behind costs readers a look at task_state.
+CREATE TABLE IF NOT EXISTS letter_tasks
+(
+    namespace LowCardinality(String),
+    task_id String,
+    dead_letter_run SimpleAggregateFunction(max, UInt32),
+    completed_run SimpleAggregateFunction(max, UInt32),
+    ingested_at SimpleAggregateFunction(max, DateTime('UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (namespace, task_id)
+TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 1 HOUR DELETE WHERE completed_run >= dead_letter_run
+SETTINGS merge_with_ttl_timeout = 1800, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS letter_tasks_mv TO letter_tasks AS
+SELECT namespace, task_id, dead_letter_run, completed_run, toDateTime(t.ingested_at, 'UTC') AS ingested_at
+FROM tasks_in AS t WHERE troubled;
 
 -- What attempts and runs came to, in slots of ten seconds. Copies of an event stay
 -- and are dropped by its id when it is read, so that what stands in a slot can
@@ -161,7 +263,7 @@ SETTINGS ttl_only_drop_parts = 1,
 CREATE MATERIALIZED VIEW IF NOT EXISTS outcomes_mv TO outcomes AS
 SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, event_id, type, task_id, run, user_id, duration, occurred_at, ingested_at
 FROM events_in AS e
-WHERE type IN ('attempt_success', 'attempt_failed', 'task_completed', 'task_failed', 'task_lost');
+WHERE rank IN (50, 60, 160, 140, 130);
 
 -- Which rows stand in a slot of outcomes: their number and the sum of the hashes
 -- of their ids. A rollup of the slot is right while it was made of just these.
@@ -180,7 +282,7 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fs
 CREATE MATERIALIZED VIEW IF NOT EXISTS outcome_marks_mv TO outcome_marks AS
 SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, count() AS n, sum(cityHash64(e.event_id)) AS hashes
 FROM events_in AS e
-WHERE type IN ('attempt_success', 'attempt_failed', 'task_completed', 'task_failed', 'task_lost')
+WHERE rank IN (50, 60, 160, 140, 130)
 GROUP BY namespace, slot;
 
 -- The rollups, made of outcomes by the store and made again when a slot changed.
@@ -213,6 +315,8 @@ CREATE TABLE IF NOT EXISTS troubles
     task_id String,
     run UInt32,
     type LowCardinality(String),
+    reason LowCardinality(String),
+    severity UInt8,
     occurred_at DateTime64(9, 'UTC'),
     ingested_at DateTime64(9, 'UTC')
 )
@@ -224,11 +328,11 @@ SETTINGS ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS troubles_mv TO troubles AS
-SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, task_id, run, type, occurred_at, ingested_at
+SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, task_id, run, type, reason, alert_severity AS severity, occurred_at, ingested_at
 FROM events_in AS e
-WHERE type NOT IN ('tombstone', 'setting_changed') AND (run != 1 OR type IN ('task_failed', 'moved_to_dlq', 'task_cancelled', 'task_lost'));
+WHERE rank < 250 AND (run != 1 OR rank IN (140, 150, 170, 130));
 
--- Tasks that may not be at their end: what ended is dropped a day later. A row
+-- Tasks that may not be at their end: what ended is dropped an hour later. A row
 -- that is left behind, because its end was dropped before the two met in a
 -- merge, costs readers a look at task_state and no more.
 CREATE TABLE IF NOT EXISTS open_tasks
@@ -241,61 +345,44 @@ CREATE TABLE IF NOT EXISTS open_tasks
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (namespace, task_id)
-TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 1 DAY DELETE WHERE bitTest(top, 31)
-SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 1 HOUR DELETE WHERE bitTest(top, 31)
+SETTINGS merge_with_ttl_timeout = 1800, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS open_tasks_mv TO open_tasks AS
 SELECT namespace, task_id, toUInt64(bitShiftRight(s.decide, 192)) AS top, toDateTime(s.ingested_at, 'UTC') AS ingested_at
-FROM task_state AS s WHERE s.decide != 0;
+FROM tasks_in AS s WHERE s.decide != 0;
 
--- Tasks in the order of lists. The row whose time is that of the task's
--- task_state is its place; the others come of blocks with later events.
-CREATE TABLE IF NOT EXISTS task_times
-(
-    namespace LowCardinality(String),
-    created_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    task_id String,
-    ingested_at DateTime('UTC')
-)
-ENGINE = ReplacingMergeTree
-PARTITION BY toYYYYMM(ingested_at)
-ORDER BY (namespace, created_at, task_id)
-TTL ingested_at + INTERVAL 90 DAY
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1,
-    non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS task_times_mv TO task_times AS
-SELECT namespace, created_at, task_id, toDateTime(s.ingested_at, 'UTC') AS ingested_at
-FROM task_state AS s;
-
--- One row a dead letter, as the first moved_to_dlq of its run described it.
+-- Dead letters in the order of lists, as the moved_to_dlq events describe them.
+-- The first of a run is the letter; what it leaves out the folds know.
 CREATE TABLE IF NOT EXISTS dead_letters
 (
     namespace LowCardinality(String),
+    created_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    id UUID,
     task_id String,
     run UInt32,
-    id SimpleAggregateFunction(any, UUID),
-    created_at SimpleAggregateFunction(min, DateTime64(9, 'UTC')),
-    ingested_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')),
-    -- task_type, queue, agent, provider, user_id, reason, fingerprint, error message
-    facts AggregateFunction(argMin, Tuple(String, String, String, String, String, String, String, String), UInt128),
-    severity AggregateFunction(argMin, UInt8, UInt128)
+    task_type LowCardinality(String),
+    queue LowCardinality(String),
+    agent LowCardinality(String),
+    provider LowCardinality(String),
+    user_id String,
+    reason LowCardinality(String),
+    fingerprint String,
+    error_message String CODEC(ZSTD(1)),
+    severity UInt8,
+    ingested_at DateTime64(9, 'UTC')
 )
-ENGINE = AggregatingMergeTree
-ORDER BY (namespace, task_id, run)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(ingested_at)
+ORDER BY (namespace, created_at, id)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS dead_letters_mv TO dead_letters AS
-SELECT
-    namespace, task_id, run,
-    any(e.dead_letter_id) AS id,
-    min(e.occurred_at) AS created_at,
-    max(e.ingested_at) AS ingested_at,
-    argMinState((e.task_type, e.queue, e.agent, e.provider, e.user_id, e.reason, e.fingerprint, e.error_message), e.ord) AS facts,
-    argMinState(e.alert_severity, e.ord) AS severity
-FROM events_in AS e WHERE e.type = 'moved_to_dlq'
-GROUP BY namespace, task_id, run;
+SELECT namespace, occurred_at AS created_at, dead_letter_id AS id, task_id, run, task_type, queue, agent, provider, user_id, reason,
+    fingerprint, error_message, alert_severity AS severity, ingested_at
+FROM events_in WHERE rank = 150;
 
 -- Where to find a dead letter by its id, and which were settled by name.
 CREATE TABLE IF NOT EXISTS dead_letter_ids
@@ -312,7 +399,7 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fs
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS dead_letter_ids_mv TO dead_letter_ids AS
 SELECT dead_letter_id AS id, namespace, task_id, ingested_at
-FROM events_in WHERE type = 'moved_to_dlq';
+FROM events_in WHERE rank = 150;
 
 CREATE TABLE IF NOT EXISTS dead_letters_settled
 (
@@ -327,16 +414,18 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fs
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS dead_letters_settled_mv TO dead_letters_settled AS
 SELECT namespace, dead_letter_id AS id, ingested_at
-FROM events_in WHERE type IN ('dlq_resolved', 'dlq_discarded');
+FROM events_in WHERE rank IN (180, 190);
 
--- Failures by fingerprint.
+-- Failures that have a fingerprint, in the order in which they happened: groups are
+-- asked for over a time.
 CREATE TABLE IF NOT EXISTS failures
 (
     namespace LowCardinality(String),
-    fingerprint String,
     occurred_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
     event_id UUID,
-    dead_letter UInt8,
+    fingerprint LowCardinality(String),
+    -- 0 an attempt's, 1 a dead letter's, 2 another event's that tells of one of them
+    kind UInt8,
     task_id String,
     user_id String,
     task_type LowCardinality(String),
@@ -346,20 +435,21 @@ CREATE TABLE IF NOT EXISTS failures
     error_code LowCardinality(String),
     error_status UInt16,
     error_message String CODEC(ZSTD(1)),
-    ingested_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1))
+    ingested_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    INDEX fingerprints fingerprint TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(ingested_at)
-ORDER BY (namespace, fingerprint, occurred_at, event_id)
+ORDER BY (namespace, occurred_at, event_id)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
 SETTINGS ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS failures_mv TO failures AS
-SELECT namespace, fingerprint, occurred_at, event_id, type = 'moved_to_dlq' AS dead_letter, task_id, user_id, task_type, queue,
+SELECT namespace, occurred_at, event_id, fingerprint, multiIf(rank = 60, 0, rank = 150, 1, 2) AS kind, task_id, user_id, task_type, queue,
     error_kind, error_class, error_code, error_status, error_message, ingested_at
 FROM events_in
-WHERE type IN ('attempt_failed', 'moved_to_dlq') AND fingerprint != '';
+WHERE fingerprint != '' AND rank < 250;
 
 -- The last word of each breaker; a breaker belongs to one source.
 CREATE TABLE IF NOT EXISTS breakers
@@ -385,7 +475,7 @@ SELECT
         bitOr(bitShiftLeft(toUInt128(toUnixTimestamp64Nano(e.occurred_at)), 64), bitShiftLeft(toUInt128(e.source_seq), 8)) + e.rank
     ) AS last
 FROM events_in AS e
-WHERE e.type IN ('circuit_breaker_opened', 'circuit_breaker_half_opened', 'circuit_breaker_closed')
+WHERE rank IN (90, 100, 110)
 GROUP BY namespace, provider, source_id;
 
 -- Retries and cancellations that were accepted, to find those that nobody answered.
@@ -407,7 +497,7 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fs
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS requests_mv TO requests AS
 SELECT namespace, task_id, run, type, occurred_at, event_id, ingested_at, record
-FROM events_in WHERE type IN ('dlq_retry_requested', 'cancel_requested');
+FROM events_in WHERE rank IN (20, 120);
 
 -- Which of a source's sequence numbers are there, a bit for each.
 CREATE TABLE IF NOT EXISTS ledger
@@ -446,7 +536,7 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fs
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS gaps_mv TO gaps AS
 SELECT namespace, source_id, gap_from AS from_seq, gap_to AS to_seq, gap_reason AS reason, event_id, occurred_at, ingested_at
-FROM events_in WHERE type = 'tombstone';
+FROM events_in WHERE rank = 250;
 
 -- What operators set: the highest version of each is in force, and is kept for
 -- ever. A deleted one stays too, so that an older version that arrives late does
@@ -467,7 +557,7 @@ SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fs
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS settings_mv TO settings AS
 SELECT setting_kind AS kind, namespace, setting_id AS id, setting_version AS version, event_id, occurred_at, record
-FROM events_in WHERE type = 'setting_changed';
+FROM events_in WHERE rank = 251;
 
 -- +goose Down
 SELECT 1;
