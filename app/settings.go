@@ -27,6 +27,7 @@ type Settings struct {
 	OTLPHTTPAddr string `yaml:"otlp_http_addr" usage:"address of the OTLP/HTTP receiver and of the agents' connection"`
 
 	ClickHouseDSN  string `yaml:"clickhouse_dsn" usage:"ClickHouse server; empty for the embedded engine"`
+	ClickHouseRead string `yaml:"clickhouse_reader_dsn" usage:"the same server by a user that may only read, for what the API reads; empty for the one above"`
 	ClickHouseAddr string `yaml:"clickhouse_addr" usage:"address of the embedded engine's HTTP interface"`
 	ClickHouseMem  int64  `yaml:"clickhouse_max_memory" usage:"bytes the embedded engine may use"`
 	RedisURL       string `yaml:"redis_url" usage:"Redis server; empty for the embedded broker"`

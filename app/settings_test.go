@@ -86,12 +86,11 @@ func TestEverySettingCanBeSetFromText(t *testing.T) {
 		if f.Key == "" || f.Usage == "" {
 			t.Errorf("setting %+v has no name or no explanation", f)
 		}
-		text := "1"
-		if strings.HasSuffix(f.Key, "retention") || strings.HasSuffix(f.Key, "_after") {
-			text = "1h"
-		}
-		if err := f.Set(text); err != nil {
-			t.Errorf("%s: %v", f.Key, err)
+		// A duration has its unit.
+		if f.Set("1") != nil {
+			if err := f.Set("1h"); err != nil {
+				t.Errorf("%s: %v", f.Key, err)
+			}
 		}
 	}
 }
