@@ -64,7 +64,7 @@ func retryCommand(e *timeline.Event) timeline.Command {
 	}
 	if e.DeadLetter != nil {
 		c.DeadLetterID, c.Sealed = e.DeadLetter.ID, e.DeadLetter.Sealed
-		c.SourceID, c.RequeueURL = e.DeadLetter.SourceID, !e.DeadLetter.Requeueable
+		c.SourceID = e.DeadLetter.SourceID
 	}
 	if e.Operator != nil {
 		c.InputPatch, c.InputEdits = e.Operator.InputPatch, e.Operator.InputEdits
@@ -162,16 +162,14 @@ func (l *Live) addRetryPart(ctx context.Context, commands []timeline.Command) er
 	_, err := l.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i := range commands {
 			c := &commands[i]
-			keys := keysOf(c.Namespace, c.Queue)
-			s, err := l.seal(keys.stream, c)
+			p := placeOf(c)
+			cmd, err := l.addAt(ctx, pipe, p, c)
 			if err != nil {
 				return err
 			}
-			id := c.ID.String()
-			pipe.Set(ctx, placeKey(id), c.Queue, 30*24*time.Hour)
-			added = append(added, pipe.Eval(ctx, addSource, []string{keys.stream, keys.ids, keys.doneKey(id)},
-				id, []byte(s.Command), s.MAC, l.cfg.MaxCommands))
-			wake[keys.wake] = struct{}{}
+			pipe.Set(ctx, placeKey(c.ID.String()), p.String(), 30*24*time.Hour)
+			added = append(added, cmd)
+			wake[p.keys(c.Namespace).wake] = struct{}{}
 		}
 		for channel := range wake {
 			pipe.Publish(ctx, channel, "1")
@@ -194,7 +192,7 @@ func (l *Live) addRetryPart(ctx context.Context, commands []timeline.Command) er
 	return nil
 }
 
-// placeKey is where the queue of a waiting command is remembered.
+// placeKey is where the place of a waiting command is remembered.
 func placeKey(id string) string { return "tasktrail:command:" + id }
 
 // answer is an event of an agent that shows that a command arrived.
@@ -233,13 +231,11 @@ func (l *Live) ackRetryPart(ctx context.Context, answers []answer) error {
 	var acks []*redis.Cmd
 	_, err = l.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, a := range answers {
-			queue := a.queue
-			if place, err := places[i].Result(); err == nil {
-				queue = place
+			p := place{queue: a.queue}
+			if s, err := places[i].Result(); err == nil {
+				p = parsePlace(s)
 			}
-			keys := keysOf(a.namespace, queue)
-			acks = append(acks, pipe.Eval(ctx, ackSource, []string{keys.stream, keys.ids, keys.doneKey(ids[i])},
-				ids[i], int(l.cfg.CommandTTL/time.Second)+1, group))
+			acks = append(acks, l.ackAt(ctx, pipe, p, a.namespace, ids[i]))
 			pipe.Del(ctx, placeKey(ids[i]))
 		}
 		return nil
@@ -320,7 +316,8 @@ func (l *Live) ackCancels(ctx context.Context, ended []answer) error {
 
 // Redeliver offers again what the store shows as asked for and not answered: the
 // retries and cancels that Redis lost or had no room for. What waits there, or
-// was answered in the meantime, is left alone. Events of other types are passed
+// was answered in the meantime, is left alone; what waits for a source that is lost
+// is given to the other agents of its queue. Events of other types are passed
 // over.
 func (l *Live) Redeliver(ctx context.Context, unanswered []timeline.Event) error {
 	var retries, cancels []timeline.Command
@@ -336,7 +333,7 @@ func (l *Live) Redeliver(ctx context.Context, unanswered []timeline.Event) error
 			cancels = append(cancels, cancelCommand(e))
 		}
 	}
-	if err := errors.Join(l.addRetries(ctx, retries), l.addCancels(ctx, cancels)); err != nil {
+	if err := errors.Join(l.free(ctx, retries), l.addRetries(ctx, retries), l.addCancels(ctx, cancels)); err != nil {
 		return fmt.Errorf("redeliver: %w", err)
 	}
 	return nil

@@ -57,6 +57,9 @@ type Config struct {
 	// RedeliverAfter: a command that an agent took and did not answer is offered
 	// again after this. Defaults to 30 s.
 	RedeliverAfter time.Duration
+	// LostAfter: a source that nobody heard of for this long is lost; what only it
+	// was to carry out goes to the other agents of the queue. Defaults to 60 s.
+	LostAfter time.Duration
 	// PollEvery is how often an agent's connection looks for commands without being
 	// woken. Defaults to 2 s.
 	PollEvery time.Duration
@@ -94,7 +97,7 @@ func (c Config) withDefaults() Config {
 		value time.Duration
 	}{
 		{&c.Timeout, time.Second}, {&c.PingEvery, time.Second}, {&c.MaxEventAge, 10 * time.Second},
-		{&c.ProgressEvery, 250 * time.Millisecond}, {&c.RedeliverAfter, 30 * time.Second}, {&c.PollEvery, 2 * time.Second},
+		{&c.ProgressEvery, 250 * time.Millisecond}, {&c.RedeliverAfter, 30 * time.Second}, {&c.LostAfter, time.Minute}, {&c.PollEvery, 2 * time.Second},
 		{&c.CommandTTL, 24 * time.Hour}, {&c.ClaimTTL, 24 * time.Hour}, {&c.ActiveTTL, time.Hour},
 	} {
 		if *d.field == 0 {
@@ -131,7 +134,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"Timeout", c.Timeout}, {"PingEvery", c.PingEvery}, {"MaxEventAge", c.MaxEventAge}, {"ProgressEvery", c.ProgressEvery},
-		{"RedeliverAfter", c.RedeliverAfter}, {"PollEvery", c.PollEvery}, {"CommandTTL", c.CommandTTL},
+		{"RedeliverAfter", c.RedeliverAfter}, {"LostAfter", c.LostAfter}, {"PollEvery", c.PollEvery}, {"CommandTTL", c.CommandTTL},
 		{"ClaimTTL", c.ClaimTTL}, {"ActiveTTL", c.ActiveTTL},
 	} {
 		if f.value < 0 {

@@ -26,14 +26,24 @@ const deliverAtOnce = 16
 //
 // A source that connects again gets at once what it took and did not answer.
 func (l *Live) Commands(ctx context.Context, source, namespace string, queues []string) <-chan timeline.Command {
+	return l.deliver(ctx, source, namespace, queues, false)
+}
+
+// URLCommands is [Live.Commands] for the retries that no agent can start and that
+// go to the URL registered for their queue.
+func (l *Live) URLCommands(ctx context.Context, source, namespace, queue string) <-chan timeline.Command {
+	return l.deliver(ctx, source, namespace, []string{queue}, true)
+}
+
+func (l *Live) deliver(ctx context.Context, source, namespace string, queues []string, url bool) <-chan timeline.Command {
 	out := make(chan timeline.Command)
 	d := &delivery{
-		live: l, source: source, out: out, fresh: true, sent: map[string]struct{}{},
+		live: l, source: source, url: url, out: out, fresh: true, sent: map[string]struct{}{},
 		claim: time.Now().Add(l.claimEvery()),
 	}
 	var wake []string
 	for _, q := range queues {
-		k := keysOf(namespace, q)
+		k := place{queue: q, url: url}.keys(namespace)
 		d.queues = append(d.queues, k)
 		wake = append(wake, k.wake)
 	}
@@ -51,12 +61,18 @@ func (l *Live) Commands(ctx context.Context, source, namespace string, queues []
 type delivery struct {
 	live   *Live
 	source string
+	// url: what goes to re-enqueue URLs, which no source owns.
+	url    bool
 	queues []queueKeys
 	out    chan<- timeline.Command
 	// fresh: what the source took in an earlier connection is still to be sent.
 	fresh bool
 	// sent are the cancels this connection has sent and still finds.
 	sent map[string]struct{}
+	// ownedSent is when this connection sent what waits for the source alone.
+	ownedSent map[string]time.Time
+	// announced is when the queues were last said to be served.
+	announced time.Time
 	// claim is when to look next for what other agents left unanswered.
 	claim time.Time
 }
@@ -106,8 +122,10 @@ func (d *delivery) run(ctx context.Context, wake []string) {
 
 // round looks at every queue once and says whether there may be more at once.
 func (d *delivery) round(ctx context.Context) (more bool, err error) {
-	if err := d.cancels(ctx); err != nil {
-		return false, err
+	for _, step := range []func(context.Context) error{d.announce, d.cancels, d.owned} {
+		if err := step(ctx); err != nil {
+			return false, err
+		}
 	}
 	if d.fresh {
 		for _, q := range d.queues {

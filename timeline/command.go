@@ -16,6 +16,10 @@ const (
 	CommandCancel CommandKind = "cancel"
 )
 
+// RequeueURLSource stands for a source where no agent can start a task's next run
+// and the URL that is registered for its queue takes it.
+const RequeueURLSource = "requeue-url"
+
 // Command is what travels from a collector to the agent that serves a queue. It
 // is delivered at least once; agents recognise a repeat by its ID and answer
 // with events, which are the acknowledgement.
@@ -25,7 +29,8 @@ type Command struct {
 	Task
 	// Run is the run to start (retry) or to stop (cancel).
 	Run int `json:"run"`
-	// SourceID is the source that owns the task where only that one can act.
+	// SourceID is the source that owns the task where only that one can act, or
+	// [RequeueURLSource].
 	SourceID string `json:"source_id,omitempty"`
 	// DeadLetterID is the dead letter being retried.
 	DeadLetterID ID `json:"dead_letter_id,omitzero"`
@@ -39,9 +44,6 @@ type Command struct {
 	// InputEdits is how often the input was edited, this command's edit included:
 	// the idempotency key follows it.
 	InputEdits int `json:"input_edits,omitempty"`
-	// RequeueURL: no agent can start the run; the URL that is registered for its
-	// queue takes it.
-	RequeueURL bool `json:"requeue_url,omitempty"`
 	// TraceID and SpanID are the span of the run before it (retry), which the trace
 	// of the new one is linked to; zero where it had none.
 	TraceID TraceID `json:"trace_id,omitzero"`
