@@ -1,0 +1,226 @@
+package requeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/tasktrail/tasktrail/internal/mergepatch"
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// maxAnswered bounds the answers that are remembered until they have their effect.
+const maxAnswered = 10_000
+
+// worker carries out the retries of one queue, each once at a time.
+type worker struct {
+	r      *Requeue
+	target *Target
+
+	mu   sync.Mutex
+	busy map[timeline.ID]bool
+	// answered are the commands that have their answer; one that comes again gets
+	// the same answer, and no second call.
+	answered map[timeline.ID]timeline.Event
+	order    []timeline.ID
+	// rest is until when the receiver asked to be left alone.
+	rest time.Time
+}
+
+// carryOut posts a retry and writes what became of it. Without an answer the
+// command comes again.
+func (w *worker) carryOut(ctx context.Context, c *timeline.Command) {
+	known, ours := w.begin(c.ID)
+	if !ours {
+		return
+	}
+	defer w.end(c.ID)
+	answer := known
+	if answer.ID.IsZero() {
+		e, ok := w.deliver(ctx, c)
+		if !ok {
+			return
+		}
+		answer = e
+		w.remember(c.ID, e)
+	}
+	if err := w.r.deps.Writer.WriteEvents(ctx, c.Namespace, []timeline.Event{answer}); err != nil && ctx.Err() == nil {
+		w.r.cfg.Logger.Warn("the answer to a retry could not be written; it is written when the command comes again",
+			"task_id", c.Task.ID, "run", c.Run, "error", err)
+	}
+}
+
+// deliver makes the calls; false where the command is to come again.
+func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Event, bool) {
+	cfg := &w.r.cfg
+	if err := w.prepare(c); err != nil {
+		w.r.refused.Add(1)
+		return refusedEvent(c, &refusal{permanent: true, kind: "not_replayable", err: err}, time.Now()), true
+	}
+	body, err := bodyOf(c)
+	if err != nil {
+		w.r.refused.Add(1)
+		return refusedEvent(c, &refusal{permanent: true, kind: "encoding", err: fmt.Errorf("encode the retry: %w", err)}, time.Now()), true
+	}
+	wait := cfg.Backoff
+	var last *refusal
+	for try := range cfg.Tries {
+		if try > 0 {
+			if !pause(ctx, time.Duration(float64(wait)*(0.75+rand.Float64()/2))) {
+				return timeline.Event{}, false
+			}
+			wait *= 2
+		}
+		if time.Now().Before(w.resting()) {
+			break
+		}
+		// Before the call: a worker may write the run's first events at once, and they
+		// come after.
+		at := time.Now()
+		if last = w.r.call.post(ctx, w.target, c.ID.String(), body); last == nil {
+			w.r.taken.Add(1)
+			return takenEvent(c, at), true
+		}
+		if ctx.Err() != nil {
+			return timeline.Event{}, false
+		}
+		if last.permanent {
+			w.r.refused.Add(1)
+			cfg.Logger.Warn("a re-enqueue URL refused a retry", "namespace", c.Namespace, "queue", c.Queue, "task_id", c.Task.ID, "run", c.Run, "error", last)
+			return refusedEvent(c, last, time.Now()), true
+		}
+		w.r.failed.Add(1)
+		if last.after > 0 {
+			w.restUntil(at.Add(last.after))
+			break
+		}
+	}
+	if last != nil && time.Since(c.RequestedAt) > cfg.GiveUpAfter {
+		w.r.refused.Add(1)
+		last.err = fmt.Errorf("not taken within %v: %w", cfg.GiveUpAfter, last.err)
+		return refusedEvent(c, last, time.Now()), true
+	}
+	if last != nil {
+		cfg.Logger.Warn("a re-enqueue URL does not take a retry; it is posted again", "namespace", c.Namespace, "queue", c.Queue,
+			"task_id", c.Task.ID, "run", c.Run, "waiting_since", c.RequestedAt, "error", last)
+	}
+	return timeline.Event{}, false
+}
+
+var errSealed = errors.New("the original input is sealed for agents, and no agent serves the queue")
+
+// prepare puts the original input, as the operator edited it, into the command.
+func (w *worker) prepare(c *timeline.Command) error {
+	if len(c.Sealed) > 0 {
+		if !w.target.KeepsInput || len(c.InputPatch) > 0 {
+			return errSealed
+		}
+		c.Input = nil // what is stored is not it
+	}
+	if len(c.InputPatch) > 0 {
+		edited, err := mergepatch.Apply(c.Input, c.InputPatch)
+		if err != nil {
+			return fmt.Errorf("edit the input: %w", err)
+		}
+		c.Input = edited
+	}
+	if c.Reason == "" {
+		c.Reason = timeline.RetryManual
+	}
+	return nil
+}
+
+// answerAt is the time of an answer: never before the request.
+func answerAt(c *timeline.Command, at time.Time) time.Time {
+	if !at.After(c.RequestedAt) {
+		at = c.RequestedAt.Add(time.Microsecond)
+	}
+	return at.UTC()
+}
+
+// takenEvent is what an agent writes when its runner has the task.
+func takenEvent(c *timeline.Command, at time.Time) timeline.Event {
+	e := answerOf(c, timeline.TaskRetried, at)
+	e.Retry = &timeline.Retry{NextAttempt: 1, Reason: c.Reason, CommandID: c.ID}
+	return e
+}
+
+// refusedEvent ends a run that never began, which puts its dead letter back.
+func refusedEvent(c *timeline.Command, f *refusal, at time.Time) timeline.Event {
+	e := answerOf(c, timeline.TaskFailed, at)
+	e.Reason = timeline.FailPermanent
+	e.Error = &timeline.Error{Class: timeline.ClassPermanent, Kind: f.kind, Message: f.Error(), HTTPStatus: f.status}
+	if f.status > 0 {
+		e.Error.Code = fmt.Sprint(f.status)
+	}
+	return e
+}
+
+func answerOf(c *timeline.Command, kind timeline.Type, at time.Time) timeline.Event {
+	e := timeline.Event{
+		ID: timeline.DerivedEventID(c.Namespace, c.Task.ID, c.Run, 0, kind), Type: kind, Severity: kind.Severity(),
+		Task: c.Task, Run: c.Run, OccurredAt: answerAt(c, at), Operator: c.Operator,
+	}
+	e.Input = nil
+	if !c.DeadLetterID.IsZero() {
+		e.DeadLetter = &timeline.DeadLetterRef{ID: c.DeadLetterID}
+	}
+	return e
+}
+
+// begin says whether this goroutine is to carry the command out, and its answer
+// where there is one already.
+func (w *worker) begin(id timeline.ID) (timeline.Event, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy[id] {
+		return timeline.Event{}, false
+	}
+	w.busy[id] = true
+	return w.answered[id], true
+}
+
+func (w *worker) end(id timeline.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.busy, id)
+}
+
+func (w *worker) remember(id timeline.ID, e timeline.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answered[id] = e
+	w.order = append(w.order, id)
+	if len(w.order) > maxAnswered {
+		delete(w.answered, w.order[0])
+		w.order = w.order[1:]
+	}
+}
+
+func (w *worker) resting() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rest
+}
+
+func (w *worker) restUntil(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at.After(w.rest) {
+		w.rest = at
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
