@@ -119,6 +119,11 @@ type Deps struct {
 	Channels  ChannelManager
 	Providers ProviderReader
 	Keys      KeyManager
+	// Servers knows which queues are served. Without it answers do not say so.
+	Servers QueueServers
+	// RequeueSecret derives the secret that calls to a queue's re-enqueue URL are
+	// signed with; the caller keeps the salt. Without it none can be registered.
+	RequeueSecret func(namespace, queue, salt string) (string, error)
 	// Leases makes one of several processes work on bulk actions. Without it this
 	// process takes itself to be the only one.
 	Leases Leaser

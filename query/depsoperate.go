@@ -23,6 +23,13 @@ type SettingReader interface {
 	Setting(ctx context.Context, namespace, kind, id string) (timeline.StoredSetting, error)
 }
 
+// QueueServers knows who takes the retries of queues.
+type QueueServers interface {
+	// Served reports whether an agent that takes the queue's retries is there, or was
+	// within the last seconds. An error says that it can't be known.
+	Served(ctx context.Context, namespace, queue string) (bool, error)
+}
+
 // AlertReader reads alerts.
 type AlertReader interface {
 	// Alerts lists alerts, the latest started first. The scope's user sees the alerts

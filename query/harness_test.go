@@ -110,6 +110,9 @@ func start(t *testing.T, change ...func(*Config, *Deps)) *harness {
 	cfg := Config{Addr: "127.0.0.1:0", RatePerSecond: 1e6, RateBurst: 1e6, BulkInterval: 20 * time.Millisecond}
 	deps := Deps{
 		Settings: h.store, Alerts: h.ops, Channels: h.ops, Providers: h.ops, Keys: h.ops,
+		RequeueSecret: func(namespace, queue, salt string) (string, error) {
+			return "whsec_" + namespace + "+" + queue + "+" + salt, nil
+		},
 		Reader: h.store, Writer: h.store, Claimer: h.store, Subscriber: h.broker, Auth: kinds(),
 		Logger: slog.New(slog.NewJSONHandler(h.log, nil)),
 	}
@@ -266,7 +269,7 @@ func conforms(method, target string, a answer) error {
 		return err
 	}
 	// The id's value is no matter here, and the validator is particular about it.
-	pattern = strings.NewReplacer("{task_id}", "x", "{name}", "x", "{fingerprint}", "x", "{id}", "00000000-0000-0000-0000-000000000000").Replace(pattern)
+	pattern = strings.NewReplacer("{task_id}", "x", "{name}", "x", "{fingerprint}", "x", "{queue}", "x", "{id}", "00000000-0000-0000-0000-000000000000").Replace(pattern)
 	req := &http.Request{Method: method, URL: &url.URL{Scheme: "http", Host: "localhost", Path: pattern}, Header: http.Header{}}
 	resp := &http.Response{StatusCode: a.status, Header: a.header.Clone(), Body: io.NopCloser(bytes.NewReader(a.body))}
 	ok, errs := v.ValidateHttpResponse(req, resp)
@@ -288,7 +291,7 @@ func documented(path string) string {
 	if strings.HasPrefix(path, "/tasks/:id") {
 		return strings.Replace(path, ":id", "{task_id}", 1)
 	}
-	return strings.NewReplacer(":id", "{id}", ":name", "{name}", ":fingerprint", "{fingerprint}").Replace(path)
+	return strings.NewReplacer(":id", "{id}", ":name", "{name}", ":fingerprint", "{fingerprint}", ":queue", "{queue}").Replace(path)
 }
 
 // fill puts a completed, a running, a failed and a cancelled task of u1, and a
@@ -335,6 +338,7 @@ func (h *harness) operations() {
 	}
 	set(timeline.SettingSilence, testSilence, readmodel.Silence{ID: testSilence, Match: readmodel.AlertMatch{Providers: []string{"bank"}},
 		StartsAt: at, EndsAt: at.Add(time.Hour), Reason: "being mended", CreatedBy: "admin", CreatedAt: at})
+	set(timeline.SettingRequeueURL, "orders", timeline.RequeueURL{URL: "https://old.example.com/requeue", Salt: "s1"})
 	done := bulkProgress{Total: 1, Succeeded: 1}
 	set(timeline.SettingBulk, testBulk, bulkHeader{ID: testBulk, Action: bulkRetry, Status: bulkCompleted, CreatedBy: "key:user", UserID: "u1",
 		CreatedAt: time.Now(), UpdatedAt: time.Now(), EndedAt: time.Now(), Rate: 10, Total: 1, Progress: &done})

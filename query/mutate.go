@@ -48,7 +48,10 @@ type accepted struct {
 	// State is the task's from here on.
 	State            timeline.State            `json:"state"`
 	DeadLetterStatus timeline.DeadLetterStatus `json:"dead_letter_status,omitempty"`
-	location         string
+	// Served says whether somebody is there to take a retry; where nobody is, it waits.
+	// Nil where that is not known.
+	Served   *bool `json:"served,omitempty"`
+	location string
 }
 
 // reply is the answer of a mutating call that was accepted.

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tasktrail/tasktrail/query/auth"
 	"github.com/tasktrail/tasktrail/timeline"
@@ -23,7 +24,7 @@ func (s *Server) retryTask(r *request, o order) (accepted, error) {
 			return *d, nil, nil
 		}
 		if snap.State == timeline.StateCancelled {
-			d, moved := s.letterOfCancelled(r, snap, letters)
+			d, moved := s.letterOfCancelled(r, snap, letters, byAgent(events))
 			return d, []timeline.Event{moved}, nil
 		}
 		f := fail(codeNoDeadLetter, "none of the task's %d dead letters is pending", len(letters))
@@ -108,9 +109,9 @@ func (s *Server) pendingByID(scope readmodel.Scope, letters []timeline.DeadLette
 
 // letterOfCancelled makes the dead letter of a cancelled run, so that its retry
 // takes the same way as every other. It raises no alert.
-func (s *Server) letterOfCancelled(r *request, snap timeline.Snapshot, letters []timeline.DeadLetter) (timeline.DeadLetter, timeline.Event) {
+func (s *Server) letterOfCancelled(r *request, snap timeline.Snapshot, letters []timeline.DeadLetter, byAgent bool) (timeline.DeadLetter, timeline.Event) {
 	id := timeline.DeadLetterID(r.scope.Namespace, snap.ID, snap.Run)
-	ref := timeline.DeadLetterRef{ID: id, Requeueable: snap.Runner != "" && snap.Runner != foreignRunner}
+	ref := timeline.DeadLetterRef{ID: id, Requeueable: byAgent && snap.Runner != "" && snap.Runner != foreignRunner}
 	if len(letters) > 0 {
 		// What an agent said of an earlier run holds for this one.
 		last := letters[len(letters)-1]
@@ -122,6 +123,12 @@ func (s *Server) letterOfCancelled(r *request, snap timeline.Snapshot, letters [
 		ID: id, Status: timeline.DeadLetterPending, Task: snap.Task, Run: snap.Run, Reason: timeline.FailCancelled,
 		Replayable: ref.NotReplayable == "", NotReplayable: ref.NotReplayable, Requeueable: ref.Requeueable, Sealed: ref.Sealed,
 	}, moved
+}
+
+// byAgent reports whether an agent of ours wrote any of the events; a foreign SDK's
+// have no source.
+func byAgent(events []timeline.Event) bool {
+	return slices.ContainsFunc(events, func(e timeline.Event) bool { return e.SourceID != "" })
 }
 
 // foreignRunner is the runner of tasks that a foreign SDK reported: nobody takes
@@ -152,7 +159,13 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 	if err != nil {
 		return accepted{}, err
 	}
-	if err := replayable(d); err != nil {
+	var target *timeline.RequeueURL
+	if !d.Requeueable { // no agent can start it: where a URL is registered, that does
+		if target, err = s.requeueURL(r.ctx, r.scope.Namespace, d.Queue); err != nil {
+			return accepted{}, err
+		}
+	}
+	if err := replayable(d, target, o.inputPatch != nil); err != nil {
 		return accepted{}, err
 	}
 	run := 1
@@ -171,10 +184,15 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 		}
 	}
 	task := snap.Task
-	task.Input = input
+	if task.Input = input; !d.Replayable {
+		task.Input = nil // what is stored is not the original
+	}
 	request := s.operatorEvent(r, task, timeline.DLQRetryRequested, run, op)
 	request.DeadLetter = &timeline.DeadLetterRef{ID: d.ID, Requeueable: d.Requeueable, AutoRecover: d.AutoRecover, Sealed: d.Sealed, SourceID: holderOf(events, d)}
 	request.TraceID, request.SpanID = spanOf(events, d.Run)
+	if target != nil {
+		request.DeadLetter.SourceID = timeline.RequeueURLSource
+	}
 	r.audit = append(r.audit, "task_id", taskID, "run", run, "dead_letter_id", d.ID.String(), "edited", o.inputPatch != nil)
 	if err := s.claimAndWrite(r, taskID, run, append(before, request)); err != nil {
 		return accepted{}, err
@@ -182,6 +200,7 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 	return accepted{
 		TaskID: taskID, Run: run, CommandID: op.CommandID, DeadLetterID: d.ID, Status: "accepted",
 		State: timeline.StateRetrying, DeadLetterStatus: timeline.DeadLetterRetrying, location: s.taskLink(r.scope, taskID),
+		Served: s.served(r.ctx, r.scope.Namespace, d.Queue, target),
 	}, nil
 }
 
@@ -235,13 +254,40 @@ func holderOf(events []timeline.Event, d timeline.DeadLetter) (source string) {
 	return source
 }
 
-func replayable(d timeline.DeadLetter) error {
+// served tells whether somebody is there to take the retries of a queue; nil where
+// that can't be known, which fails nothing: the retry is accepted and waits.
+func (s *Server) served(ctx context.Context, namespace, queue string, target *timeline.RequeueURL) *bool {
+	yes := target != nil
+	if !yes {
+		if s.deps.Servers == nil {
+			return nil
+		}
+		var err error
+		if yes, err = s.deps.Servers.Served(ctx, namespace, queue); err != nil {
+			s.log.Warn("look who serves a queue", "queue", queue, "error", err)
+			return nil
+		}
+	}
+	return &yes
+}
+
+// replayable says why a dead letter cannot be retried. The target is its queue's
+// re-enqueue URL, nil where there is none or an agent starts the run.
+func replayable(d timeline.DeadLetter, target *timeline.RequeueURL, edited bool) error {
 	var f *failure
+	known := d.Replayable && (target == nil || len(d.Sealed) == 0)
+	kept := target != nil && target.KeepsInput
 	switch {
+	case !d.Requeueable && target == nil:
+		f = fail(codeNotRequeueable, "no agent runs the task, and no re-enqueue URL is registered for its queue; whoever ran it keeps the decision to run it again")
+	case !known && kept && edited:
+		f = fail(codePatchNotApplicable, "the original input is known to the task's runner alone")
+	case !known && kept:
+		return nil
+	case d.Replayable && !known:
+		f = fail(codeNotReplayable, "the original input is sealed for agents, and no agent runs the task")
 	case !d.Replayable:
 		f = fail(codeNotReplayable, "%s", d.NotReplayable)
-	case !d.Requeueable:
-		f = fail(codeNotRequeueable, "whoever ran the task keeps the decision to run it again; start it anew there")
 	default:
 		return nil
 	}

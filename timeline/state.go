@@ -132,6 +132,8 @@ type Snapshot struct {
 	// AlertSeverity is how loudly a failure of it calls.
 	AlertSeverity AlertSeverity `json:"alert_severity,omitzero"`
 	DeadLetterID  ID            `json:"dead_letter_id,omitzero"`
+	// RetryRequestedAt is since when an accepted retry waits for somebody to take it.
+	RetryRequestedAt time.Time `json:"retry_requested_at,omitzero"`
 	// CancelRequestedAt is when an operator asked for a stop that has not happened.
 	CancelRequestedAt time.Time `json:"cancel_requested_at,omitzero"`
 	Progress          *Progress `json:"progress,omitempty"`
@@ -200,6 +202,9 @@ func (s *Snapshot) settle(decides *Event) {
 	}
 	if s.State.Terminal() {
 		s.CancelRequestedAt = time.Time{}
+	}
+	if s.State == StateRetrying && decides.Type == DLQRetryRequested {
+		s.RetryRequestedAt = decides.OccurredAt
 	}
 	if s.State == StateRetrying && decides.Type == TaskRetried && decides.Retry != nil {
 		s.Waiting, s.NextAttemptAt = decides.Retry, decides.OccurredAt.Add(decides.Retry.Delay.Duration())
