@@ -68,6 +68,8 @@ type App struct {
 	undo    cleanups
 	failed  chan error
 	addrs   Addresses
+	// commandKey authenticates commands in Redis.
+	commandKey string
 
 	metrics   *prometheus.Registry
 	auth      *auth.Authenticator
@@ -123,6 +125,7 @@ func (a *App) Start(ctx context.Context) error {
 		{"live", a.startLive, true},
 		{"alerting", a.startAlerting, a.role != RoleQuery},
 		{"collector", a.startCollector, a.role != RoleQuery},
+		{"re-enqueue URLs", a.startRequeue, a.role != RoleQuery},
 		{"reconciliation", a.startReconcile, a.role != RoleQuery},
 		{"query", a.startQuery, a.role != RoleCollector},
 		{"addresses", a.writeAddresses, true},

@@ -141,8 +141,9 @@ func (a *App) startLive(ctx context.Context) error {
 			return err
 		}
 	}
+	a.commandKey = key
 	var err error
-	a.live, err = live.Open(live.Config{URL: a.set.RedisURL, CommandKey: []byte(key), OnConnect: a.onRedis, Logger: a.log})
+	a.live, err = live.Open(live.Config{URL: a.set.RedisURL, CommandKey: []byte(key), LostAfter: a.set.LostAfter, OnConnect: a.onRedis, Logger: a.log})
 	if err != nil {
 		return err
 	}

@@ -91,12 +91,17 @@ func (a *App) startQuery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	requeueSecret := a.requeueSecret
+	if a.role == RoleQuery && a.set.CommandKey == "" {
+		requeueSecret = nil // the collectors sign with a key that is not known here
+	}
 	a.query, err = query.New(query.Config{
 		Addr: a.set.HTTPAddr, TLS: certs, SecureCookies: a.set.SecureCookies, SessionKey: []byte(key), UI: web.FS(),
 		RatePerSecond: float64(a.set.APIRate), RateBurst: int(2 * a.set.APIRate),
 	}, query.Deps{
 		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: writer, Claimer: a.live, Subscriber: a.live.Follower(),
 		Settings: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
+		Servers: queueServers{a.live}, RequeueSecret: requeueSecret,
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
 	})
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tasktrail/tasktrail/internal/netguard"
 )
 
 // Settings are what operators set, as flags, TASKTRAIL_* variables, or keys of
@@ -32,7 +34,7 @@ type Settings struct {
 	ClickHouseMem  int64  `yaml:"clickhouse_max_memory" usage:"bytes the embedded engine may use"`
 	RedisURL       string `yaml:"redis_url" usage:"Redis server; empty for the embedded broker"`
 	RedisAddr      string `yaml:"redis_addr" usage:"address of the embedded broker"`
-	CommandKey     string `yaml:"command_key" usage:"key that commands in Redis are authenticated with; all collectors share it, empty for one kept in the data directory"`
+	CommandKey     string `yaml:"command_key" usage:"key that commands in Redis are authenticated with, and the secrets of re-enqueue URLs are derived from; all collectors and query share it, empty for one kept in the data directory"`
 
 	DataDir    string `yaml:"data_dir" usage:"where logs, keys and the embedded engine's data live"`
 	AdminToken string `yaml:"admin_token" usage:"token with every scope; empty to generate one on the first start of up"`
@@ -64,6 +66,8 @@ type Settings struct {
 	WebhookURL          string `yaml:"webhook_url" usage:"URL that alerts are posted to, signed after Standard Webhooks"`
 	WebhookSecret       string `yaml:"webhook_secret" usage:"whsec_ secret of the webhook's signature"`
 	WebhookAllowPrivate bool   `yaml:"webhook_allow_private" usage:"let the webhook go to loopback and private addresses"`
+
+	RequeueAllow string `yaml:"requeue_allow" usage:"ranges of private addresses that re-enqueue URLs may lead to, such as 10.1.0.0/16, separated by commas"`
 
 	JWTSecret   string `yaml:"jwt_secret" usage:"shared secret of JWTs (HS256)"`
 	JWKSURL     string `yaml:"jwks_url" usage:"URL of the JSON Web Key Set of JWTs"`
@@ -223,6 +227,9 @@ func (s *Settings) Validate() error {
 		if p, err := url.Parse(u.url); u.url != "" && (err != nil || p.Host == "" || (p.Scheme != "http" && p.Scheme != "https")) {
 			errs = append(errs, fmt.Errorf("%s: %q is not an http or https URL", u.key, u.url))
 		}
+	}
+	if _, err := netguard.Parse(s.RequeueAllow); err != nil {
+		errs = append(errs, fmt.Errorf("requeue_allow: %w", err))
 	}
 	if s.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must not be empty"))

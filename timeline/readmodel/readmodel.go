@@ -94,8 +94,8 @@ type TaskFilter struct {
 type DeadLetterFilter struct {
 	// IDs are the dead letters' own, TaskIDs those of their tasks; whoever knows both
 	// gives both, which is found sooner.
-	IDs     []timeline.ID
-	TaskIDs []string
+	IDs          []timeline.ID
+	TaskIDs      []string
 	Statuses     []timeline.DeadLetterStatus
 	Severities   []timeline.AlertSeverity
 	Reasons      []timeline.FailureReason
@@ -173,6 +173,10 @@ type Health struct {
 	DeadLetters        int64     `json:"dead_letter_depth"`
 	OldestDeadLetterAt time.Time `json:"oldest_dead_letter_at,omitzero"`
 	Lost               int64     `json:"lost_tasks"`
+	// WaitingRetries are accepted retries that nobody has taken yet, the oldest asked
+	// for at OldestWaitingRetryAt.
+	WaitingRetries       int64     `json:"waiting_retries"`
+	OldestWaitingRetryAt time.Time `json:"oldest_waiting_retry_at,omitzero"`
 	// IngestLag is how old the newest accepted and not yet readable event is.
 	IngestLag timeline.Millis `json:"ingest_lag_ms"`
 	// Stale says what could not be read or is old, empty where all is current.

@@ -799,6 +799,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/requeue-urls": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the retries of queues that no agent serves are posted; never the secrets */
+        get: operations["listRequeueURLs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requeue-urls/{queue}": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The queue's name.
+                 * @example orders
+                 */
+                queue: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Register where a queue's retries are posted; a new secret is shown this once
+         * @description A retry of a task that no agent can start is posted there: `{"type":"task.retry","timestamp","data":{"command_id",
+         *     "namespace","task_id","type","queue","run","input","metadata","idempotency_key",…}}`, signed after Standard Webhooks.
+         *     An answer of 2xx says that the task's next run is in its queue (409: that it was there already); other answers of 4xx
+         *     end the run, and its dead letter is pending again; everything else is tried again. A post may come more than once,
+         *     under the same `webhook-id`.
+         */
+        put: operations["setRequeueURL"];
+        post?: never;
+        /** Leave a queue without a URL; retries that wait for it go on waiting */
+        delete: operations["deleteRequeueURL"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/keys": {
         parameters: {
             query?: {
@@ -1043,6 +1097,8 @@ export interface components {
             trace_id?: string;
             alert_severity?: components["schemas"]["AlertSeverity"];
             dead_letter_id?: components["schemas"]["ID"];
+            /** @description Since when an accepted retry waits for somebody to take it */
+            retry_requested_at?: components["schemas"]["Time"];
             cancel_requested_at?: components["schemas"]["Time"];
             progress?: components["schemas"]["Progress"];
             omitted?: components["schemas"]["Omitted"];
@@ -1079,6 +1135,8 @@ export interface components {
                 auto_recover?: boolean;
                 not_replayable?: string;
                 sealed?: string;
+                /** @description The source that alone can start the task's next run */
+                source_id?: string;
             };
             operator?: {
                 actor?: string;
@@ -1088,6 +1146,8 @@ export interface components {
                 input_sha256_after?: string;
                 /** @description An RFC 7386 merge patch */
                 input_patch?: unknown;
+                /** @description How often the input was edited on the way to this run */
+                input_edits?: number;
             };
             stop_proof?: string;
             gap?: components["schemas"]["Range"];
@@ -1459,6 +1519,9 @@ export interface components {
             decision?: components["schemas"]["GroupDecision"];
         };
         Health: {
+            /** @description Accepted retries that nobody has taken yet */
+            waiting_retries: number;
+            oldest_waiting_retry_at?: components["schemas"]["Time"];
             window_ms: components["schemas"]["Millis"];
             generated_at: components["schemas"]["Time"];
             queue_depth: number;
@@ -1511,6 +1574,21 @@ export interface components {
             /** @description The task's from here on */
             state: components["schemas"]["State"];
             dead_letter_status?: components["schemas"]["DeadLetterStatus"];
+            /** @description Whether somebody is there to take a retry; where nobody is, it waits. Missing where that is not known. */
+            served?: boolean;
+        };
+        RequeueURL: {
+            queue: components["schemas"]["Name"];
+            /** @description Where the retries of the queue are posted */
+            url: string;
+            /** @description Whoever takes the posts still has the original inputs */
+            keeps_input: boolean;
+            changed_at: components["schemas"]["Time"];
+            changed_by?: string;
+            /** @description Until then calls are signed with the secret before, too */
+            former_secret_until?: components["schemas"]["Time"];
+            /** @description The secret of the calls' signatures, after Standard Webhooks; shown once */
+            secret?: string;
         };
         Principal: {
             id: string;
@@ -1811,7 +1889,8 @@ export interface operations {
                      *       ],
                      *       "dead_letter_depth": 4,
                      *       "lost_tasks": 0,
-                     *       "ingest_lag_ms": 210
+                     *       "ingest_lag_ms": 210,
+                     *       "waiting_retries": 0
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
@@ -4053,6 +4132,186 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listRequeueURLs: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The URLs, by queue */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "queue": "orders",
+                     *           "url": "https://shop.example.com/requeue",
+                     *           "keeps_input": false,
+                     *           "changed_at": "2026-01-31T12:00:00Z",
+                     *           "changed_by": "key:admin"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["RequeueURL"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    setRequeueURL: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The queue's name.
+                 * @example orders
+                 */
+                queue: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://shop.example.com/requeue"
+                 *     }
+                 */
+                "application/json": {
+                    /** @description http or https; private addresses need the collector's setting requeue_allow */
+                    url: string;
+                    /** @description Whoever takes the posts still has the original inputs: dead letters whose input is not known here can be retried too */
+                    keeps_input?: boolean;
+                    /** @description Make a new secret; calls are signed with both for a day */
+                    rotate_secret?: boolean;
+                    reason?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It is changed */
+            200: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "queue": "orders",
+                     *       "url": "https://shop.example.com/requeue",
+                     *       "keeps_input": false,
+                     *       "changed_at": "2026-01-31T12:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RequeueURL"];
+                };
+            };
+            /** @description It is registered */
+            201: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "queue": "orders",
+                     *       "url": "https://shop.example.com/requeue",
+                     *       "keeps_input": false,
+                     *       "changed_at": "2026-01-31T12:00:00Z",
+                     *       "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RequeueURL"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteRequeueURL: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The queue's name.
+                 * @example orders
+                 */
+                queue: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
