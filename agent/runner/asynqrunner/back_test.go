@@ -29,7 +29,7 @@ func retryOf(letter *timeline.Event, patch string) timeline.Command {
 		DeadLetterID: letter.DeadLetter.ID, Reason: timeline.RetryManual, Operator: &timeline.Operator{Actor: "ann"}, RequestedAt: time.Now(),
 	}
 	if patch != "" {
-		c.InputPatch = json.RawMessage(patch)
+		c.InputPatch, c.InputEdits = json.RawMessage(patch), 1
 	}
 	return c
 }
@@ -120,6 +120,9 @@ func TestRetry(t *testing.T) {
 	second := w.wantState(id+":r2", asynq.TaskStateCompleted)
 	if second.Type != "plan" || string(second.Payload) != `{"plan":["fail","ok"]}` || second.MaxRetry != 1 || second.Retention != 24*time.Hour {
 		t.Errorf("the second run's task: %+v", second)
+	}
+	if key := w.key.Load(); key != "default/"+id+"/e1" {
+		t.Errorf("the edited run has the idempotency key %q", key)
 	}
 	other.rec.Collector().Send(retryOf(letter, ""))
 	w.rec.Collector().Send(retryOf(letter, ""))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ type world struct {
 	inspector *asynq.Inspector
 	server    *asynq.Server
 	started   chan struct{} // of attempts that hang
+	key       atomic.Value  // the idempotency key of the latest attempt
 }
 
 // options of a world; the zero value is the usual one.
@@ -131,6 +133,7 @@ func (w *world) work(ctx context.Context, t *asynq.Task) error {
 	if !ok {
 		return errors.New("no attempt in the context")
 	}
+	w.key.Store(at.IdempotencyKey)
 	switch p.Plan[min(at.Number, len(p.Plan))-1] {
 	case "ok":
 		return nil

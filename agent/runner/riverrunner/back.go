@@ -36,7 +36,7 @@ func (a rawArgs) MarshalJSON() ([]byte, error) { return a.args, nil }
 // requeue carries out a retry command: the task's next run is inserted under a
 // unique key of its own, so that a command that arrives twice inserts once.
 func (b *back) requeue(ctx context.Context, c timeline.Command) error {
-	m := meta{TaskID: c.Task.ID, Run: c.Run, Command: c.ID.String()}
+	m := meta{TaskID: c.Task.ID, Run: c.Run, Command: c.ID.String(), Edits: c.InputEdits}
 	metadata, err := m.add(nil)
 	if err != nil {
 		return fmt.Errorf("insert run %d of %s: %w", c.Run, c.Task.ID, err)

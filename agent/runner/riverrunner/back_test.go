@@ -29,7 +29,7 @@ func retryOf(letter *timeline.Event, patch string) timeline.Command {
 		DeadLetterID: letter.DeadLetter.ID, Reason: timeline.RetryManual, Operator: &timeline.Operator{Actor: "ann"}, RequestedAt: time.Now(),
 	}
 	if patch != "" {
-		c.InputPatch = json.RawMessage(patch)
+		c.InputPatch, c.InputEdits = json.RawMessage(patch), 1
 	}
 	return c
 }
@@ -64,6 +64,9 @@ func TestRetry(t *testing.T) {
 		"r2 task_retried", "r2 task_started", "r2 a1 attempt_started", "r2 a1 attempt_failed", "r2 a1 task_retried",
 		"r2 a2 attempt_started", "r2 a2 attempt_success", "r2 task_completed",
 	}))
+	if key := w.key.Load(); key != "default/"+id+"/e1" {
+		t.Errorf("the edited run has the idempotency key %q", key)
+	}
 	other.rec.Collector().Send(retryOf(letter, ""))
 	w.rec.Collector().Send(retryOf(letter, ""))
 	other.wantLife(id, []string{"r2 task_retried"})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +64,7 @@ type world struct {
 	runner  *riverrunner.Runner
 	client  *river.Client[pgx.Tx]
 	started chan struct{} // of attempts that hang
+	key     atomic.Value  // the idempotency key of the latest attempt
 }
 
 // options of a world; the zero value is the usual one.
@@ -141,6 +143,7 @@ func (w *world) work(ctx context.Context, job *river.Job[planArgs]) error {
 	if !ok {
 		return errors.New("no attempt in the context")
 	}
+	w.key.Store(at.IdempotencyKey)
 	step := "ok"
 	if n := len(job.Args.Plan); n > 0 {
 		step = job.Args.Plan[min(at.Number, n)-1]

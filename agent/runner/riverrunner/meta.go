@@ -21,10 +21,11 @@ const kindKey = "river.kind"
 
 // meta is what a job carries that River's own fields cannot.
 type meta struct {
-	// TaskID, Run and Command are those of a later run.
+	// TaskID, Run, Command and Edits are those of a later run.
 	TaskID  string `json:"task_id,omitempty"`
 	Run     int    `json:"run,omitempty"`
 	Command string `json:"command_id,omitempty"`
+	Edits   int    `json:"input_edits,omitempty"`
 	// Trace is the trace context of the side that inserted.
 	Trace map[string]string `json:"trace,omitempty"`
 

@@ -242,7 +242,7 @@ func (r *Runner) describe(job *rivertype.JobRow, m *meta) (agent.Task, agent.Del
 		task.ID = m.TaskID
 	}
 	r.fill(&task, job)
-	task.TraceCarrier = m.Trace
+	task.TraceCarrier, task.Edits = m.Trace, max(m.Edits, 0)
 	// River gives up after its own count, whatever we decide: the smaller one holds.
 	if task.MaxAttempts == 0 || task.MaxAttempts > job.MaxAttempts {
 		task.RunnerMaxAttempts = job.MaxAttempts
