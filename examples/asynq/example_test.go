@@ -18,8 +18,6 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-func TestMain(m *testing.M) { uptest.Main(m) }
-
 // The whole way: asynq on a real Redis, a service that fails in every way, the
 // agent, a `tasktrail up` that is killed in the middle, the API, and a retry that
 // goes back through asynq.
