@@ -42,7 +42,7 @@ func (w *watch) observe(r *wire.Record) {
 		return
 	}
 	if r.Type == timeline.TaskLost {
-		if known != nil && known.Lost.IsZero() && r.Attempt >= known.Attempt {
+		if known != nil && known.Lost.IsZero() && max(r.Attempt, r.Attempts) >= known.Attempt {
 			known.Lost = heard
 		}
 		return
@@ -181,7 +181,7 @@ func (w *watch) declare(key runKey, lost time.Time, events ...timeline.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.runs[key]
-	if r == nil || r.Seq > events[0].Seq || r.Attempt != events[0].Attempt {
+	if r == nil || r.Seq > events[0].Seq || r.Attempt != events[0].Attempts {
 		return
 	}
 	if lost.IsZero() {
@@ -230,14 +230,15 @@ func (w *watch) confirm(ctx context.Context, key runKey, r *run) bool {
 	return false
 }
 
-// lostEvent is task_lost. Its seq is the last one seen, so that it stands after
+// lostEvent is task_lost. It belongs to no attempt, and says how many had begun.
+// Its seq is the last one seen, so that it stands after
 // that event and before whatever the agent says if it comes back.
 func lostEvent(key runKey, r *run, now time.Time) timeline.Event {
 	task := r.Task
 	task.Input, task.Output, task.Metadata = nil, nil, nil
 	return timeline.Event{
 		ID:   timeline.DerivedEventID(key.Namespace, key.TaskID, key.Run, r.Attempt, timeline.TaskLost),
-		Type: timeline.TaskLost, Task: task, Run: key.Run, Attempt: r.Attempt, Seq: r.Seq,
+		Type: timeline.TaskLost, Task: task, Run: key.Run, Attempts: r.Attempt, Seq: r.Seq,
 		OccurredAt: later(now, r.Occurred).UTC(), TraceID: r.TraceID,
 	}
 }
@@ -248,7 +249,7 @@ func (w *watch) letterEvents(key runKey, r *run, now time.Time) []timeline.Event
 	event := func(t timeline.Type, at time.Time) timeline.Event {
 		return timeline.Event{
 			ID:   timeline.DerivedEventID(key.Namespace, key.TaskID, key.Run, r.Attempt, t),
-			Type: t, Task: r.Task, Run: key.Run, Attempt: r.Attempt, Seq: r.Seq, OccurredAt: at, TraceID: r.TraceID,
+			Type: t, Task: r.Task, Run: key.Run, Seq: r.Seq, OccurredAt: at, TraceID: r.TraceID,
 			Reason: timeline.FailLost, Attempts: r.Attempt,
 		}
 	}

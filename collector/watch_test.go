@@ -91,7 +91,7 @@ func TestSilentAgentsTaskIsLostAndThenADeadLetter(t *testing.T) {
 	}
 	clk.add(31 * time.Second)
 	lost := awaitType(t, sink, timeline.TaskLost)
-	if lost.Task.ID != "t" || lost.Run != 1 || lost.Attempt != 2 || lost.Seq != 7 || lost.ID != timeline.DerivedEventID("a", "t", 1, 2, timeline.TaskLost) {
+	if lost.Task.ID != "t" || lost.Run != 1 || lost.Attempt != 0 || lost.Attempts != 2 || lost.Seq != 7 || lost.ID != timeline.DerivedEventID("a", "t", 1, 2, timeline.TaskLost) {
 		t.Errorf("%+v", lost)
 	}
 	if snap, _ := timeline.Fold([]timeline.Event{started, lost}); snap.State != timeline.StateLost {
@@ -108,7 +108,7 @@ func TestSilentAgentsTaskIsLostAndThenADeadLetter(t *testing.T) {
 	if moved.Reason != timeline.FailLost || moved.DeadLetter == nil || moved.DeadLetter.ID != timeline.DeadLetterID("a", "t", 1) || moved.DeadLetter.AlertSeverity != timeline.AlertCritical {
 		t.Errorf("%+v %+v", moved, moved.DeadLetter)
 	}
-	if failed := awaitType(t, sink, timeline.TaskFailed); failed.Reason != timeline.FailLost {
+	if failed := awaitType(t, sink, timeline.TaskFailed); failed.Reason != timeline.FailLost || failed.Attempt != 0 || failed.Attempts != 2 {
 		t.Errorf("%+v", failed)
 	}
 	// It was alive after all: its completion resolves its own dead letter.
