@@ -83,7 +83,8 @@ func startEngine(ctx context.Context, cfg engine.ProcessConfig) (*engine.Process
 // start: the schema follows when it is back.
 func (a *App) migrate(ctx context.Context) error {
 	err := a.store.Migrate(ctx)
-	if err == nil || a.role == RoleUp {
+	var lasting interface{ Permanent() bool }
+	if err == nil || a.role == RoleUp || errors.As(err, &lasting) && lasting.Permanent() {
 		return err
 	}
 	a.log.Warn("ClickHouse does not answer; events are kept in the log until it does", "error", err)

@@ -26,6 +26,13 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
+	in, err := s.Inspect(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if fault := in.Fault(); fault != "" {
+		return fmt.Errorf("migrate: %w", &faultError{fault})
+	}
 	if err := createDatabase(ctx, *opt); err != nil {
 		return fmt.Errorf("migrate: create the database: %w", err)
 	}

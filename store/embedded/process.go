@@ -132,7 +132,7 @@ func (p *Process) Addr() string { return p.ln.Addr().String() }
 func (p *Process) Credentials() Credentials { return p.creds }
 
 // DSN is the address for clickhouse-go, of the user that may write.
-func (p *Process) DSN() string { return dsn(p.Addr(), p.creds.User, p.creds.Password) }
+func (p *Process) DSN() string { return p.creds.DSN(p.Addr()) }
 
 // ReaderDSN is the address for clickhouse-go, of the user that may read alone.
 func (p *Process) ReaderDSN() string { return p.creds.ReaderDSN(p.Addr()) }
@@ -142,6 +142,9 @@ func (p *Process) ReaderDSN() string { return p.creds.ReaderDSN(p.Addr()) }
 func (c Credentials) ReaderDSN(addr string) string {
 	return dsn(addr, c.ReaderUser, c.ReaderPassword)
 }
+
+// DSN is the address for clickhouse-go of an engine that listens at addr.
+func (c Credentials) DSN(addr string) string { return dsn(addr, c.User, c.Password) }
 
 func dsn(addr, user, password string) string {
 	return (&url.URL{Scheme: "http", Host: addr, User: url.UserPassword(user, password), Path: "/default"}).String()
