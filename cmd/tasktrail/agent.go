@@ -16,7 +16,9 @@ func newSidecar() *cobra.Command {
 		Long: "The sidecar executes tasks for programs in any language: POST /v1/tasks has it call the task's callback,\n" +
 			"with retries, circuit breakers and a timeline. With --exec-queue it also runs the retries of `tasktrail run`.",
 	}
-	load := settingsFlags(c)
+	load := settingsFlags(c, "agent_addr", "agent_url", "agent_name", "agent_namespace", "agent_workers", "agent_max_tasks", "agent_max_attempts",
+		"agent_retry_base", "agent_queue_max_bytes", "callback_allow", "callback_timeout", "exec_queue", "exec_timeout",
+		"collector_url", "token", "data_dir")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		set, err := load()
 		if err != nil {

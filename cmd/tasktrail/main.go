@@ -96,9 +96,9 @@ func settingsFlags(c *cobra.Command, uses ...string) func() (app.Settings, error
 	for _, f := range app.Fields(&defaults) {
 		if f.Lines {
 			c.Flags().Var(&lines{}, f.Flag(), f.Usage+" ("+f.Env()+")")
-			continue
+		} else {
+			c.Flags().String(f.Flag(), f.String(), f.Usage+" ("+f.Env()+")")
 		}
-		c.Flags().String(f.Flag(), f.String(), f.Usage+" ("+f.Env()+")")
 		if f.IsBool() {
 			c.Flags().Lookup(f.Flag()).NoOptDefVal = "true"
 		}
