@@ -96,7 +96,7 @@ func (a *Agent) cancelWaiting(ctx context.Context, c timeline.Command) {
 		return
 	}
 	r := a.newRun(&Task{Task: c.Task}, c.Run, time.Now())
-	a.journal.load(r)
+	a.journal.load(r, nil)
 	if r.last.Before(c.RequestedAt) {
 		r.last = c.RequestedAt
 	}

@@ -88,10 +88,11 @@ type Config struct {
 	// task, before the timeline says that it does not look at its context. Defaults
 	// to 30 s.
 	CancelGrace time.Duration
-	// KeepEnds remembers how a run under [Agent.Step] ended until [Agent.Forget], for
-	// a runner on this machine that writes the end down after the agent has recorded
-	// it: a process that is killed between the two learns it from [Agent.Ended] and
-	// runs nothing twice.
+	// KeepEnds is for a runner on this machine with a journal of its own. It writes
+	// down what each [Agent.Step] came to, Step.Carry and how a run ended, and then
+	// has the agent [Agent.Forget] the run, so that nothing of a run that waits is in
+	// memory here. A process that is killed between the two learns it at its next
+	// start, from [Agent.Ended] and [Agent.Resume], and runs nothing twice.
 	KeepEnds bool
 	// NoAutoRecover leaves dead letters of an open breaker where they are when it
 	// closes.

@@ -70,7 +70,7 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	now := time.Now()
 	r := a.newRun(&t, d.Run, now)
 	r.step = true
-	if !a.journal.load(r) {
+	if !a.journal.load(r, d.Carry) {
 		r.counted = max(d.Attempt-1, 0)
 		r.attempt = r.counted + max(d.Aborted, 0)
 	}
@@ -94,6 +94,9 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	}
 	step := r.try(fn, now)
 	over = step.Outcome != Retrying && step.Outcome != Aborted
+	if !over && a.cfg.KeepEnds {
+		step.Carry = r.carry()
+	}
 	return step
 }
 

@@ -48,6 +48,8 @@ type journalEntry struct {
 	Running bool `json:",omitempty"`
 	// Deaths counts the workers that died on the run.
 	Deaths int `json:",omitempty"`
+	// Died: it was the last attempt whose worker died; Aborted: it does not count.
+	Died, Aborted bool `json:",omitempty"`
 	// End is how the run ended, where ends are kept until they are forgotten.
 	End *End `json:",omitempty"`
 }
@@ -97,7 +99,7 @@ func (j *journal) open(a *Agent) {
 	}
 	for k, e := range j.runs {
 		if e.Running {
-			e.Running = false
+			e.Running, e.Died = false, true
 			e.Deaths++
 			j.runs[k] = e
 		}
@@ -153,7 +155,7 @@ func (j *journal) fold(rec *wire.Record) {
 		}
 		e.Attempt = rec.Attempt
 		e.Counted++
-		e.Running = true
+		e.Running, e.Aborted = true, false
 	}
 	switch rec.Type {
 	case timeline.TaskCreated:
@@ -169,7 +171,7 @@ func (j *journal) fold(rec *wire.Record) {
 		e.Running = e.Running && rec.Attempt < e.Attempt
 	case timeline.AttemptAborted:
 		if e.Running && rec.Attempt == e.Attempt {
-			e.Running = false
+			e.Running, e.Aborted = false, true
 			e.Counted--
 		}
 	}
@@ -181,10 +183,13 @@ func (j *journal) fold(rec *wire.Record) {
 }
 
 // load gives the run its counts; it reports whether the journal had it.
-func (j *journal) load(r *run) bool {
+func (j *journal) load(r *run, carry []byte) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e, ok := j.runs[r.key()]
+	if c, carried := carriedEntry(carry); carried {
+		e, ok = c.resumed(e), true
+	}
 	if ok {
 		r.attempt, r.counted, r.seq, r.last, r.started, r.deaths = e.Attempt, e.Counted, e.Seq, e.Last, e.Started, e.Deaths
 		if !e.Began.IsZero() {

@@ -167,6 +167,9 @@ type Delivery struct {
 	// because their worker was shut down under them: their numbers are used up all
 	// the same.
 	Aborted int
+	// Carry is Step.Carry of the run's attempt before this one, for a runner that
+	// keeps it (Config.KeepEnds).
+	Carry []byte
 	// CreatedAt is when the task was enqueued, where that is known.
 	CreatedAt time.Time
 	// Created says that task_created was written by the side that enqueued.
@@ -181,6 +184,9 @@ type Step struct {
 	Delay time.Duration
 	// NextAttempt is the number of the attempt that follows (Retrying).
 	NextAttempt int
+	// Carry is what the next attempt of the run is to be given (Retrying, Aborted),
+	// where Config.KeepEnds is set.
+	Carry []byte
 	// Err is a *TaskError where the run ended without success, and the attempt's
 	// error where it goes on.
 	Err error

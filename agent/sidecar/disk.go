@@ -153,6 +153,7 @@ func (q *queue) read(e *entry, of func(*entry) place, op string, b *spool.Batch,
 }
 
 func taskPlace(e *entry) place { return e.task }
+func waitPlace(e *entry) place { return e.wait }
 func endPlace(e *entry) place  { return e.end }
 
 // keep compacts the log when it is due, until ctx ends.

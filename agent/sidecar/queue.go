@@ -255,23 +255,33 @@ func (q *queue) take(now time.Time) (*entry, time.Duration) {
 	return nil, wait
 }
 
-// again schedules the next attempt of a run that goes on.
-func (q *queue) again(e *entry, due time.Time) {
+// again schedules the next attempt of a run that goes on, and calls written once
+// that is written down.
+func (q *queue) again(e *entry, due time.Time, carry []byte, written func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e.due, e.state = due.UnixNano(), stateRetrying
-	at, err := q.append(&record{Op: opWait, ID: e.id, Run: int(e.run), Due: e.due}, true)
-	if err != nil {
-		// After a kill the attempt comes early: nothing else is lost.
-		q.cfg.logger.Error("a wait could not be written down", "task_id", e.id, "error", err)
-	} else {
-		q.live += int64(at.size) - int64(e.wait.size)
-		e.wait = at
+	if q.note(e, carry) && written != nil {
+		written()
 	}
 	if e.cancelled {
 		e.due = 0
 	}
 	q.schedule(e)
+}
+
+// note writes down when the next attempt is due and what it is to be given. It
+// runs under mu.
+func (q *queue) note(e *entry, carry []byte) bool {
+	at, err := q.append(&record{Op: opWait, ID: e.id, Run: int(e.run), Due: e.due, Carry: carry}, true)
+	if err != nil {
+		// The run goes on, with the counts of the attempt before.
+		q.cfg.logger.Error("a wait could not be written down", "task_id", e.id, "error", err)
+		return false
+	}
+	q.live += int64(at.size) - int64(e.wait.size)
+	e.wait = at
+	return true
 }
 
 // finish writes down how a run ended; it is on the disk when it returns without an

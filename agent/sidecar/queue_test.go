@@ -191,7 +191,7 @@ func TestCompactionAndRestartsLoseNothing(t *testing.T) {
 			q.mu.Lock()
 			q.heapOf(e).remove(e)
 			q.mu.Unlock()
-			q.again(e, time.Now().Add(time.Hour))
+			q.again(e, time.Now().Add(time.Hour), nil, nil)
 		case f.state == stateWaiting:
 			end(id, []timeline.State{timeline.StateCompleted, timeline.StateFailed, timeline.StateCancelled}[rng.IntN(3)])
 		case f.state == stateFailed || f.state == stateCancelled:

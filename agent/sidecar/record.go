@@ -25,8 +25,10 @@ type record struct {
 
 	Spec *spec `json:"spec,omitempty"`
 	// Due is when the next attempt may begin, in nanoseconds since 1970 (opWait).
-	Due int64    `json:"due,omitempty"`
-	End *outcome `json:"end,omitempty"`
+	Due int64 `json:"due,omitempty"`
+	// Carry is the agent's, for that attempt.
+	Carry json.RawMessage `json:"carry,omitempty"`
+	End   *outcome        `json:"end,omitempty"`
 }
 
 // spec is what is needed to execute a run.

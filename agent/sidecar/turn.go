@@ -47,6 +47,7 @@ func (s *Sidecar) turn(ctx context.Context, e *entry) {
 	var r record
 	b := s.batches.Get().(*spool.Batch) //nolint:forcetypeassert // the pool's own
 	err := s.queue.read(e, taskPlace, opTask, b, &r)
+	carry := s.carry(e, b)
 	s.batches.Put(b)
 	var fn agent.Func
 	if err != nil {
@@ -61,7 +62,7 @@ func (s *Sidecar) turn(ctx context.Context, e *entry) {
 	}
 	number := 0
 	step := s.agent.Step(ctx, s.task(e.id, r.Spec), agent.Delivery{
-		Run: int(e.run), Attempt: 1, CreatedAt: r.Spec.CreatedAt, Created: e.created,
+		Run: int(e.run), Attempt: 1, CreatedAt: r.Spec.CreatedAt, Created: e.created, Carry: carry,
 	}, func(ctx context.Context, t agent.Task) (agent.Result, error) {
 		at, _ := agent.AttemptFrom(ctx)
 		number = at.Number
@@ -71,12 +72,26 @@ func (s *Sidecar) turn(ctx context.Context, e *entry) {
 	})
 	switch step.Outcome {
 	case agent.Retrying:
-		s.queue.again(e, time.Now().Add(step.Delay))
+		s.wait(e, time.Now().Add(step.Delay), step.Carry)
 	case agent.Aborted:
-		s.queue.again(e, time.Now()) // goes on after the next start
+		s.wait(e, time.Now(), step.Carry) // goes on after the next start
 	default:
 		s.end(ctx, e, outcomeOf(s.cfg.Agent.Namespace, e, step, number))
 	}
+}
+
+// carry is what the agent gave to the run's next attempt.
+func (s *Sidecar) carry(e *entry, b *spool.Batch) []byte {
+	var r record
+	if s.queue.read(e, waitPlace, opWait, b, &r) != nil { // there was none yet
+		return nil
+	}
+	return r.Carry
+}
+
+// wait writes down when the next attempt is due; the agent forgets the run then.
+func (s *Sidecar) wait(e *entry, due time.Time, carry []byte) {
+	s.queue.again(e, due, carry, func() { s.agent.Forget(s.cfg.Agent.Namespace, e.id, int(e.run)) })
 }
 
 // end writes down how a run ended. Only then may the agent forget it: a kill
@@ -157,6 +172,7 @@ func (s *Sidecar) reconcile() {
 	for _, e := range open {
 		end, ok := s.agent.Ended(s.cfg.Agent.Namespace, e.id, int(e.run))
 		if !ok {
+			s.resume(e)
 			continue
 		}
 		o := &outcome{State: end.Type.StateAfter(), Reason: end.Reason, Output: end.Output, Attempts: end.Attempts, At: time.Now().UTC()}
@@ -172,5 +188,22 @@ func (s *Sidecar) reconcile() {
 		}
 		s.end(context.Background(), e, o)
 	}
-	s.agent.ForgetEnds()
+	// What was written down is on the disk before the agent forgets it.
+	err := s.queue.log.Sync(context.Background(), s.queue.log.End())
+	if err = errors.Join(err, s.agent.ForgetAll()); err != nil {
+		s.cfg.Logger.Error("settle with the process before this one", "error", err)
+	}
+}
+
+// resume writes down an attempt that the process before this one was killed in.
+func (s *Sidecar) resume(e *entry) {
+	var b spool.Batch
+	carry, changed := s.agent.Resume(s.cfg.Agent.Namespace, e.id, int(e.run), func() []byte { return s.carry(e, &b) })
+	if !changed {
+		return
+	}
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	e.state = stateRetrying
+	s.queue.note(e, carry)
 }
