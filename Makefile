@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench deps-test deps-run clean generate
+.PHONY: help run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query bench deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ COUNT ?= 5
 bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.md)
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/...
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/... ./internal/spool/...
+
+BENCH_EVENTS ?= 1000000
+bench-query: engine ## Measure the API over HTTP and its streams, with BENCH_EVENTS events in the engine
+	BENCH_EVENTS=$(BENCH_EVENTS) $(GO) test -run '^$$' -bench 'Query|Stream' -benchtime 1x -timeout 60m ./app
 
 INGEST ?=
 bench-ingest: engine ## Measure the way into ClickHouse beside the OpenTelemetry Collector; INGEST='-backlog 10000000000' for more

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"time"
-
 )
 
 // OnceState is what is known of a key that stands for doing something once.

@@ -33,7 +33,7 @@ func NewOperations() *Operations {
 	return &Operations{history: map[string][]readmodel.BreakerChange{}}
 }
 
-// AddAlert, AddChannel, AddDelivery and AddProvider add a row.
+// AddAlert adds an alert.
 func (o *Operations) AddAlert(a readmodel.AlertRow) {
 	o.change(func() { o.alerts = append(o.alerts, a) })
 }

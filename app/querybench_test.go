@@ -1,0 +1,308 @@
+package app_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tasktrail/tasktrail/app/uptest"
+	"github.com/tasktrail/tasktrail/internal/proctest"
+	"github.com/tasktrail/tasktrail/query/querytest"
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/wire"
+)
+
+func benchSize(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// send posts events as any OTLP exporter would.
+func send(tb testing.TB, u *uptest.Up, events []timeline.Event) {
+	records := make([][]byte, len(events))
+	for i := range events {
+		// One without a source: what a source sends again is not written again.
+		events[i].SourceID, events[i].SourceSeq = "", 0
+		records[i] = wire.AppendLogRecord(nil, &events[i])
+	}
+	body := wire.AppendExportRequest(nil, wire.Resource{ServiceName: "bench"}, records)
+	for {
+		req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, u.Collector()+"/v1/logs", bytes.NewReader(body))
+		if err != nil {
+			tb.Error(err)
+			return
+		}
+		req.Header.Set("Content-Type", "application/x-protobuf")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			tb.Error(err)
+			return
+		}
+		answer, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+			continue // it pushes back: the same again
+		}
+		if resp.StatusCode != http.StatusOK || len(answer) > 2 {
+			tb.Errorf("%s: %q", resp.Status, answer)
+		}
+		return
+	}
+}
+
+// fillUp sends lives of tasks of the last day until n events were sent, and
+// returns how many tasks that were. Of ten tasks one fails.
+func fillUp(b *testing.B, u *uptest.Up, n int) (tasks int) {
+	began := time.Now()
+	day := began.Add(-24 * time.Hour)
+	var batch []timeline.Event
+	sent := 0
+	for sent < n {
+		task := timeline.Task{
+			ID: fmt.Sprintf("task-%d", tasks), Type: "type-" + strconv.Itoa(tasks%20), Queue: "q" + strconv.Itoa(tasks%7), Runner: "asynq",
+			Agent: "worker-" + strconv.Itoa(tasks%16), Provider: "bank", UserID: "user-" + strconv.Itoa(tasks%1000), Amount: "12.50", Currency: "EUR",
+			Input: timeline.Payload(`{"order":` + strconv.Itoa(tasks) + `}`),
+		}
+		life := querytest.NewLife(task, day.Add(time.Duration(int64(tasks)*int64(24*time.Hour)/int64(n/5))))
+		if tasks%10 == 3 {
+			life.Failed()
+			for i := range life.Events {
+				if e := life.Events[i].Error; e != nil {
+					own := *e
+					own.Message = fmt.Sprintf("no such account %d at bank %d", tasks, tasks%50)
+					own.Fingerprint = fmt.Sprintf("fp1:%016x", tasks%50)
+					life.Events[i].Error = &own
+				}
+			}
+		} else {
+			life.Completed()
+		}
+		batch = append(batch, life.Events...)
+		sent += len(life.Events)
+		tasks++
+		if len(batch) >= 2_000 || sent >= n {
+			send(b, u, batch)
+			batch = batch[:0]
+		}
+	}
+	last := fmt.Sprintf("task-%d", tasks-1)
+	proctest.Eventually(b, 5*time.Minute, "everything is readable", func() (bool, string) {
+		_, err := u.Call("GET", "/tasks/"+last, "", nil)
+		return err == nil, fmt.Sprint(err)
+	})
+	b.Logf("%d events of %d tasks in %v", sent, tasks, time.Since(began).Round(time.Millisecond))
+	return tasks
+}
+
+// loadAverage is that of the machine, which every figure depends on.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	one, _, _ := strings.Cut(string(text), " ")
+	return one
+}
+
+// BenchmarkQuery asks the API over HTTP, with BENCH_EVENTS (1 000 000 by
+// default) in the embedded engine, by one client and by four.
+func BenchmarkQuery(b *testing.B) {
+	u := uptest.Start(b, "--api-rate", "1000000", "--log-level", "warn")
+	tasks := fillUp(b, u, benchSize("BENCH_EVENTS", 1_000_000))
+	requests := benchSize("BENCH_REQUESTS", 200)
+	any1 := func(i int) string { return fmt.Sprintf("task-%d", i*7919%tasks) }
+	for _, c := range []struct {
+		name   string
+		target func(i int) string
+	}{
+		{"Timeline", func(i int) string { return "/tasks/" + any1(i) + "/timeline" }},
+		{"Detail", func(i int) string { return "/tasks/" + any1(i) }},
+		{"Attempts", func(i int) string { return "/tasks/" + any1(i) + "/attempts" }},
+		{"Health", func(int) string { return "/tasks/monitoring/health" }},
+		{"Tasks", func(int) string { return "/tasks" }},
+		{"TasksFailed", func(i int) string { return "/tasks?state=failed&queue=q" + strconv.Itoa(i%7) }},
+		{"TasksOfUser", func(i int) string { return "/tasks?user_id=user-" + strconv.Itoa(i%1000) }},
+		{"TasksOfType", func(i int) string {
+			return "/tasks?type=type-" + strconv.Itoa(i%20) + "&agent=worker-" + strconv.Itoa(i%16)
+		}},
+		{"FailedTasks", func(i int) string { return "/failed-tasks?status=pending&type=type-" + strconv.Itoa(3+10*(i%2)) }},
+		{"FailedTasksText", func(i int) string { return "/failed-tasks?text=" + url.QueryEscape("bank "+strconv.Itoa(i%50)) }},
+		{"Errors", func(int) string { return "/errors" }},
+	} {
+		for _, clients := range []int{1, 4} {
+			b.Run(fmt.Sprintf("%s/%d", c.name, clients), func(b *testing.B) {
+				for i := range 5 {
+					if _, err := u.Call("GET", c.target(i), "", nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				var mu sync.Mutex
+				var took []time.Duration
+				var wg sync.WaitGroup
+				for client := range clients {
+					wg.Go(func() {
+						for i := range requests / clients {
+							began := time.Now()
+							if _, err := u.Call("GET", c.target(client*1_000_003+i), "", nil); err != nil {
+								b.Error(err)
+								return
+							}
+							mu.Lock()
+							took = append(took, time.Since(began))
+							mu.Unlock()
+						}
+					})
+				}
+				wg.Wait()
+				reportLatency(b, took)
+			})
+		}
+	}
+}
+
+func reportLatency(b *testing.B, took []time.Duration) {
+	if len(took) == 0 {
+		b.Fatal("nothing was measured")
+	}
+	slices.Sort(took)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	if load, err := strconv.ParseFloat(loadAverage(), 64); err == nil {
+		b.ReportMetric(load, "load")
+	}
+}
+
+// BenchmarkStream has BENCH_CLIENTS (2 000) readers follow one task or
+// one user each, while 5 000 events a second arrive for 10 s, and reports how long
+// an event takes from its sending to its reader, and what the process needs.
+func BenchmarkStream(b *testing.B) {
+	clients, rate := benchSize("BENCH_CLIENTS", 2_000), benchSize("BENCH_RATE", 5_000)
+	u := uptest.Start(b, "--api-rate", "1000000", "--log-level", "warn")
+	transport := &http.Transport{MaxIdleConnsPerHost: -1}
+	client := &http.Client{Transport: transport}
+	ctx, stop := context.WithCancel(b.Context())
+	var mu sync.Mutex
+	var took []time.Duration
+	var messages, open atomic.Int64
+	var wg sync.WaitGroup
+	gate := make(chan struct{}, 16)
+	for i := range clients {
+		topic := fmt.Sprintf("task:live-%d", i)
+		if i%2 == 1 {
+			topic = fmt.Sprintf("user_dashboard:live-%d", i)
+		}
+		wg.Go(func() {
+			gate <- struct{}{}
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.API()+"/stream?topics="+url.QueryEscape(topic), nil)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			req.Header.Set("Authorization", "Bearer "+u.Token)
+			resp, err := client.Do(req)
+			if err != nil || resp.StatusCode != http.StatusOK {
+				<-gate
+				b.Errorf("open a stream: %v %v", resp, err)
+				return
+			}
+			defer resp.Body.Close()
+			in := bufio.NewScanner(resp.Body)
+			in.Buffer(make([]byte, 4<<10), 1<<20)
+			began := false
+			for in.Scan() {
+				line := in.Bytes()
+				if !began && bytes.HasPrefix(line, []byte("event: snapshot")) {
+					began = true
+					open.Add(1)
+					<-gate
+				}
+				for {
+					_, rest, found := bytes.Cut(line, []byte(`"occurred_at":"`))
+					if !found {
+						break
+					}
+					text, _, _ := bytes.Cut(rest, []byte(`"`))
+					if at, err := time.Parse(time.RFC3339Nano, string(text)); err == nil {
+						messages.Add(1)
+						mu.Lock()
+						took = append(took, time.Since(at))
+						mu.Unlock()
+					}
+					line = rest
+				}
+			}
+		})
+	}
+	proctest.Eventually(b, 2*time.Minute, "every reader follows", func() (bool, string) {
+		return open.Load() == int64(clients), fmt.Sprint(open.Load(), " of ", clients)
+	})
+	idle := rss(u.Process.Pid())
+	const seconds, slice = 10, 50 * time.Millisecond
+	perSlice, turn := rate*int(slice)/int(time.Second), 0
+	var ids timeline.IDGenerator
+	tick := time.NewTicker(slice)
+	defer tick.Stop()
+	began, sent, peak := time.Now(), 0, int64(0)
+	for range seconds * int(time.Second/slice) {
+		<-tick.C
+		batch := make([]timeline.Event, perSlice)
+		for i := range batch {
+			// Each followed task or user gets about one event a second; the rest are of
+			// tasks that nobody follows.
+			name := fmt.Sprintf("quiet-%d", turn)
+			if n := turn % rate; n < clients {
+				name = fmt.Sprintf("live-%d", n)
+			}
+			now := time.Now()
+			batch[i] = timeline.Event{ID: ids.Next(now), Type: timeline.TaskCreated, Severity: timeline.SeverityInfo, Run: 1, OccurredAt: now,
+				Task: timeline.Task{Namespace: "default", ID: name, Type: "payment", Queue: "q", UserID: name}}
+			turn++
+		}
+		send(b, u, batch)
+		sent += len(batch)
+		peak = max(peak, rss(u.Process.Pid()))
+	}
+	lasted := time.Since(began)
+	proctest.Eventually(b, 30*time.Second, "the last updates arrive", func() (bool, string) {
+		return messages.Load() >= int64(clients*(seconds-1)), fmt.Sprint(messages.Load())
+	})
+	stop()
+	wg.Wait()
+	transport.CloseIdleConnections()
+	mu.Lock()
+	defer mu.Unlock()
+	reportLatency(b, took)
+	b.ReportMetric(float64(sent)/lasted.Seconds(), "events/s")
+	b.ReportMetric(float64(len(took))/lasted.Seconds(), "messages/s")
+	b.ReportMetric(float64(idle)/(1<<20), "idle-MB")
+	b.ReportMetric(float64(peak)/(1<<20), "peak-MB")
+}
+
+// rss is the resident memory of a process, in bytes; 0 where it is not to be had.
+func rss(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
