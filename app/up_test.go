@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,10 +12,17 @@ import (
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/app/uptest"
 	"github.com/tasktrail/tasktrail/internal/proctest"
+	"github.com/tasktrail/tasktrail/store/storetest"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-func TestMain(m *testing.M) { uptest.Main(m) }
+func TestMain(m *testing.M) {
+	storetest.ChildMain()
+	if os.Getenv(collectorEnv) != "" {
+		collectorMain()
+	}
+	uptest.Main(m)
+}
 
 // What a running task says of itself, and what an operator asks of it, over all
 // the parts: progress down to the API, a cancel up to the executor.
