@@ -40,6 +40,7 @@ type Agent struct {
 	recover recoveries
 	depths  depths
 	client  *http.Client
+	nearby  bool // the collector is on this machine
 	stats   counters
 
 	mu      sync.Mutex
@@ -50,7 +51,12 @@ type Agent struct {
 	started bool
 	closed  bool
 	cancel  context.CancelCauseFunc
-	wg      sync.WaitGroup
+	// wg is what Start began and what ends by itself; handlers is what calls
+	// handlers of the program, who may not look at their context.
+	wg, handlers sync.WaitGroup
+	closing      chan struct{} // closed when Close begins
+	gone         chan struct{} // closed when the agent closes and nobody takes its events
+	goneOnce     sync.Once
 }
 
 // policy is the retry configuration of one task type.
@@ -98,6 +104,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, cancels: map[string]CancelHandler{}, kept: map[string]bool{}, changed: make(chan struct{}),
 		providers: retry.NewProviders(cfg.Budget, 0), client: &http.Client{Transport: ownTransport()},
+		nearby: local(cfg.CollectorURL), closing: make(chan struct{}), gone: make(chan struct{}),
 	}
 	var err error
 	if a.classifier, err = failure.New(cfg.Failure); err != nil {
@@ -170,50 +177,12 @@ func (a *Agent) Start(ctx context.Context) error {
 		a.wg.Go(func() { a.ship(ctx) })
 		a.wg.Go(func() { a.adopt(ctx) })
 	}
-	a.wg.Go(func() { a.takeCommands(ctx) })
+	a.handlers.Go(func() { a.takeCommands(ctx) })
+	a.handlers.Go(func() { a.recover.run(ctx, a) })
 	a.wg.Go(func() { a.live.run(ctx, a) })
-	a.wg.Go(func() { a.recover.run(ctx, a) })
-	a.wg.Go(func() { a.depths.run(ctx, a) })
+	a.handlers.Go(func() { a.depths.run(ctx, a) })
 	a.wg.Go(func() { a.journal.run(ctx, a) })
 	return nil
-}
-
-// drainTimeout bounds how long Close ships what is left where its context does
-// not.
-const drainTimeout = 10 * time.Second
-
-var errClosing = errors.New("the agent closes")
-
-// Close ships what is left, as long as ctx allows, stops what Start began and
-// closes the spool. What was not shipped is shipped by the next process. Running
-// tasks should have ended before; those that have not write no more events.
-func (a *Agent) Close(ctx context.Context) error {
-	a.mu.Lock()
-	if a.closed {
-		a.mu.Unlock()
-		return nil
-	}
-	a.closed = true
-	started := a.started
-	a.mu.Unlock()
-	ctx, stop := context.WithTimeout(ctx, drainTimeout)
-	defer stop()
-	if a.log != nil {
-		a.shed.settle(a) // the last that was shed may have had no event after it
-	}
-	if started {
-		if err := a.Flush(ctx); err != nil {
-			a.cfg.Logger.Warn("not everything was shipped before the end; the next process goes on", "error", err)
-		}
-		a.cancel(errClosing)
-	}
-	a.wg.Wait()
-	a.client.CloseIdleConnections()
-	errs := []error{a.journal.save(a), a.recover.save(), a.tel.close()}
-	if a.log != nil {
-		errs = append(errs, a.log.Close())
-	}
-	return errors.Join(errs...)
 }
 
 func (a *Agent) policyOf(t *Task) policy {

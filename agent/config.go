@@ -41,8 +41,8 @@ type Config struct {
 	Name string
 	// Namespace of tasks that name none. Defaults to default.
 	Namespace string
-	// CollectorURL is the collector's OTLP/HTTP address. Defaults to
-	// TASKTRAIL_COLLECTOR_URL, or http://127.0.0.1:4318.
+	// CollectorURL is the collector's OTLP/HTTP address. What goes to another machine
+	// is compressed. Defaults to TASKTRAIL_COLLECTOR_URL, or http://127.0.0.1:4318.
 	CollectorURL string
 	// Token is shown to the collector: scope ingest to send, agent to take
 	// commands. Defaults to TASKTRAIL_TOKEN.

@@ -180,6 +180,9 @@ func (rs *recoveries) run(ctx context.Context, a *Agent) {
 			if now.After(pausedUntil) && !rs.start(ctx, a, rs.next(a, now)) {
 				pausedUntil = now.Add(recoverPause)
 			}
+			if ctx.Err() != nil {
+				return // a handler outlasted the agent, and the file may be another process's by now
+			}
 			if now.Sub(saved) < recoverSaveEvery {
 				continue
 			}

@@ -29,7 +29,7 @@ const (
 // ship sends what is in the spool, in order, until ctx ends: for as long as it
 // takes, since nothing that was recorded is given up.
 func (a *Agent) ship(ctx context.Context) {
-	if err := a.shipLog(ctx, a.log, false); err != nil && ctx.Err() == nil {
+	if err := a.shipLog(ctx, a.log, false); err != nil && ctx.Err() == nil && !errors.Is(err, errUnreachable) {
 		a.cfg.Logger.Error("the spool cannot be read: nothing more is shipped", "dir", a.log.Dir(), "error", err)
 	}
 }
@@ -107,9 +107,19 @@ func (a *Agent) deliver(ctx context.Context, log *spool.Log, frames [][]byte, re
 		if a.stats.shipErrors.Add(1) == 1 || n == 5 {
 			a.cfg.Logger.Warn("events cannot be shipped; they wait in the spool", "collector", a.cfg.CollectorURL, "error", err)
 		}
+		closing := a.closing
+		if a.draining() {
+			if unreachable(err) {
+				a.goneOnce.Do(func() { close(a.gone) })
+				return request, errUnreachable
+			}
+			closing = nil // the one try that the end of a wait is worth was made
+		}
 		timer := time.NewTimer(max(wait, backoff(n)))
 		select {
 		case <-timer.C:
+		case <-closing:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 			return request, context.Cause(ctx)
@@ -179,9 +189,18 @@ func (e *neverTaken) Unwrap() error { return e.err }
 func (a *Agent) post(ctx context.Context, body []byte) (refused int, wait time.Duration, err error) {
 	ctx, stop := context.WithTimeout(ctx, shipTimeout)
 	defer stop()
+	compressed := len(body) >= compressFrom && !a.nearby
+	if compressed {
+		if body, err = compress(body); err != nil {
+			return 0, 0, fmt.Errorf("compress a request: %w", err)
+		}
+	}
 	req, err := a.request(ctx, http.MethodPost, "/v1/logs", "application/x-protobuf", body)
 	if err != nil {
 		return 0, 0, err
+	}
+	if compressed {
+		req.Header.Set("Content-Encoding", "gzip")
 	}
 	resp, err := a.client.Do(req)
 	if err != nil {
@@ -215,29 +234,6 @@ func rejectedRecords(b []byte) (int, error) {
 	return int(n), err
 }
 
-// Flush waits until the collector has acknowledged everything that was recorded
-// when it was called, or ctx ends.
-func (a *Agent) Flush(ctx context.Context) error {
-	if a.log == nil {
-		return errors.New("agent: the spool could not be opened, nothing is recorded")
-	}
-	cursor, err := a.log.Cursor(shipCursor)
-	if err != nil {
-		return fmt.Errorf("agent: flush: %w", err)
-	}
-	end := a.log.End()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for cursor.Position() < end {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("agent: flush: %w", context.Cause(ctx))
-		}
-	}
-	return nil
-}
-
 // adopt ships what processes that are gone left in their slots.
 func (a *Agent) adopt(ctx context.Context) {
 	tick := time.NewTicker(adoptEvery)
@@ -248,7 +244,7 @@ func (a *Agent) adopt(ctx context.Context) {
 			a.cfg.Logger.Warn("look for spools of processes that are gone", "error", err)
 		}
 		for _, dir := range dirs {
-			if err := a.adoptOne(ctx, dir); err != nil && ctx.Err() == nil && !errors.Is(err, spool.ErrLocked) {
+			if err := a.adoptOne(ctx, dir); err != nil && ctx.Err() == nil && !errors.Is(err, spool.ErrLocked) && !errors.Is(err, errUnreachable) {
 				a.cfg.Logger.Warn("ship what a process left behind", "dir", dir, "error", err)
 			}
 		}

@@ -177,7 +177,7 @@ func wantFailedRecord(t *testing.T, sdk *signals, root tracetest.SpanStub, want 
 func recordAttributes(r sdklog.Record) map[string]string {
 	m := map[string]string{}
 	r.WalkAttributes(func(kv attribute.KeyValue) bool {
-		m[string(kv.Key)] = kv.Value.Emit()
+		m[string(kv.Key)] = kv.Value.String()
 		return true
 	})
 	return m
@@ -186,7 +186,7 @@ func recordAttributes(r sdklog.Record) map[string]string {
 func attr(s tracetest.SpanStub, key attribute.Key) string {
 	for _, a := range s.Attributes {
 		if a.Key == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
