@@ -54,7 +54,10 @@ deps-run:
 deps-test: deps-run
 	@./deploy/install-test-deps.sh
 
-test: deps-test engine build test-go ## Run every test, with the race detector, against the real engine and a real Redis
+examples/bullmq/node_modules/.package-lock.json: examples/bullmq/package-lock.json
+	npm ci --prefix examples/bullmq --ignore-scripts --no-audit --no-fund
+
+test: deps-test engine build examples/bullmq/node_modules/.package-lock.json test-go ## Run every test, with the race detector, against the real engine and a real Redis
 
 test-go:
 	@for m in $(MODULES); do \
