@@ -77,6 +77,7 @@ type App struct {
 	store     *store.Store
 	live      *live.Live
 	alerting  *alerting.Alerting
+	past      *past
 	collector *collector.Collector
 	query     *query.Server
 }
@@ -145,6 +146,15 @@ func (a *App) Start(ctx context.Context) error {
 
 // Stop drains and stops what was started, within the time of ctx.
 func (a *App) Stop(ctx context.Context) error { return a.undo.run(ctx) }
+
+// Reload reads the file of alert rules again; what was in force stays in force
+// where it is not as it should be.
+func (a *App) Reload() error {
+	if a.alerting == nil {
+		return nil
+	}
+	return a.alerting.Reload()
+}
 
 // Failed delivers the error of a part that cannot go on.
 func (a *App) Failed() <-chan error { return a.failed }

@@ -32,7 +32,8 @@ func (a *App) startAlerting(ctx context.Context) error {
 		})
 	}
 	var err error
-	a.alerting, err = alerting.New(cfg, alerting.Deps{Publisher: a.live, Settings: a.store})
+	a.past = &past{store: a.store}
+	a.alerting, err = alerting.New(cfg, alerting.Deps{Publisher: a.live, Past: a.past, Settled: a.store, Fleet: a.live, Settings: a.store})
 	if err != nil {
 		return err
 	}
@@ -60,6 +61,7 @@ func (a *App) startCollector(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.past.collector.Store(a.collector)
 	a.undo.push("collector", a.collector.Stop)
 	if err := a.collector.Start(ctx); err != nil {
 		return err
@@ -95,15 +97,19 @@ func (a *App) startQuery(ctx context.Context) error {
 	if a.role == RoleQuery && a.set.CommandKey == "" {
 		requeueSecret = nil // the collectors sign with a key that is not known here
 	}
-	a.query, err = query.New(query.Config{
-		Addr: a.set.HTTPAddr, TLS: certs, SecureCookies: a.set.SecureCookies, SessionKey: []byte(key), UI: web.FS(),
-		RatePerSecond: float64(a.set.APIRate), RateBurst: int(2 * a.set.APIRate),
-	}, query.Deps{
+	deps := query.Deps{
 		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: writer, Claimer: a.live, Subscriber: a.live.Follower(),
 		Settings: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
 		Servers: queueServers{a.live}, RequeueSecret: requeueSecret,
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
-	})
+	}
+	if a.alerting != nil {
+		deps.Alerts, deps.Channels = alertBook{a.alerting}, alertBook{a.alerting}
+	}
+	a.query, err = query.New(query.Config{
+		Addr: a.set.HTTPAddr, TLS: certs, SecureCookies: a.set.SecureCookies, SessionKey: []byte(key), UI: web.FS(),
+		RatePerSecond: float64(a.set.APIRate), RateBurst: int(2 * a.set.APIRate),
+	}, deps)
 	if err != nil {
 		return err
 	}

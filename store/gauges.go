@@ -15,11 +15,9 @@ import (
 // maxGauges bounds the groups of one question.
 const maxGauges = 10_000
 
-// facetColumns are the names of facets in task_state and in the facts of a dead
-// letter.
-var facetColumns = [...]struct{ task, letter string }{
-	readmodel.ByType: {"task_type", "facts.1"}, readmodel.ByQueue: {"queue", "facts.2"}, readmodel.ByProvider: {"provider", "facts.4"},
-	readmodel.ByAgent: {"agent", "facts.3"}, readmodel.ByUser: {"user_id", "facts.5"},
+// facetColumns are the names of facets, the same in task_state and dead_letters.
+var facetColumns = [...]string{
+	readmodel.ByType: "task_type", readmodel.ByQueue: "queue", readmodel.ByProvider: "provider", readmodel.ByAgent: "agent", readmodel.ByUser: "user_id",
 }
 
 // PendingTasks counts the tasks that wait for their first attempt, of all
@@ -30,7 +28,7 @@ func (s *Store) PendingTasks(ctx context.Context, by ...readmodel.Facet) ([]read
 		if err != nil || where == "" {
 			return "", nil, err
 		}
-		columns, uses := facets(by, false)
+		columns, uses := facets(by, "", "")
 		return lines("SELECT "+columns+"count(), min(created_at) FROM "+taskRows(where, "decide created_at "+uses),
 			"WHERE "+sqlState()+" = 'pending' GROUP BY ALL LIMIT {max:UInt32}"), named, nil
 	})
@@ -40,29 +38,34 @@ func (s *Store) PendingTasks(ctx context.Context, by ...readmodel.Facet) ([]read
 // facets, as Health does.
 func (s *Store) PendingLetters(ctx context.Context, by ...readmodel.Facet) ([]readmodel.Gauge, error) {
 	return s.gauges(ctx, "count dead letters", by, func(ctx context.Context, args []any) (string, []any, error) {
-		tasks, named, err := s.amongTasks(ctx, "SELECT task_id FROM dead_letters WHERE namespace = {ns:String}", args)
-		if err != nil || tasks == "" {
+		among, named, err := s.amongTasks(ctx, "SELECT task_id FROM letter_tasks WHERE namespace = {ns:String} AND dead_letter_run > 0", args)
+		if err != nil || among == "" {
 			return "", nil, err
 		}
-		columns, _ := facets(by, true)
-		return lines("SELECT "+columns+"count(), min(l.created_at) FROM (SELECT task_id, run, id, created_at, facts FROM "+letterRows+") AS l",
+		first, _ := facets(by, "any(", ")")
+		columns, _ := facets(by, "l.", "")
+		return lines("SELECT "+columns+"count(), min(l.created_at) FROM",
+			"(SELECT task_id, run, "+first+"any(id) AS id, min(s.created_at) AS created_at FROM dead_letters AS s WHERE namespace = {ns:String} AND "+among,
+			"  GROUP BY task_id, run) AS l",
 			"INNER JOIN (SELECT task_id, dead_letter_run, completed_run, decide FROM "+
-				taskRows(tasks, "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
+				taskRows(among, "dead_letter_run completed_run decide")+" WHERE dead_letter_run > completed_run) AS t",
 			"ON l.task_id = t.task_id AND l.run = t.dead_letter_run",
 			"WHERE id NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String}) AND ("+sqlRun+" <= l.run OR "+sqlNothingCameOfIt+")",
 			"GROUP BY ALL LIMIT {max:UInt32}"), named, nil
 	})
 }
 
-func facets(by []readmodel.Facet, letter bool) (columns, uses string) {
+// facets names the columns, each between two texts, ready for more to follow.
+func facets(by []readmodel.Facet, before, after string) (columns, uses string) {
 	var b strings.Builder
 	for _, f := range by {
-		name := facetColumns[f].task
+		name := facetColumns[f]
 		uses += name + " "
-		if letter {
-			name = "l." + facetColumns[f].letter
+		b.WriteString("toString(" + before + name + after + ")")
+		if after != "" {
+			b.WriteString(" AS " + name)
 		}
-		b.WriteString("toString(" + name + "), ")
+		b.WriteString(", ")
 	}
 	return b.String(), uses
 }
@@ -126,7 +129,7 @@ func (s *Store) ErrorLastSeen(ctx context.Context, namespace, fingerprint string
 	var last time.Time
 	err := s.read.QueryRow(ctx, lines(
 		"SELECT count(), max(occurred_at) FROM failures WHERE namespace = {ns:String} AND fingerprint = {fp:String}",
-		"AND NOT dead_letter AND occurred_at < fromUnixTimestamp64Nano({before:Int64}, 'UTC')"),
+		"AND kind = 0 AND occurred_at < fromUnixTimestamp64Nano({before:Int64}, 'UTC')"),
 		clickhouse.Named("ns", namespaceOf(readmodel.Scope{Namespace: namespace})), clickhouse.Named("fp", fingerprint),
 		clickhouse.Named("before", nanos(before))).Scan(&n, &last)
 	if err != nil {
@@ -149,7 +152,7 @@ func (s *Store) SettledRuns(ctx context.Context, namespace string, taskIDs []str
 	defer cancel()
 	rows, err := s.read.Query(ctx, lines(
 		"SELECT t.task_id, greatest(t.completed_run, t.dead_letter_run) FROM "+taskRows("s.task_id IN {tasks:Array(String)}", "dead_letter_run completed_run")+" AS t",
-		"LEFT JOIN (SELECT task_id, run, id FROM "+letterRows+" WHERE task_id IN {tasks:Array(String)}) AS l ON l.task_id = t.task_id AND l.run = t.dead_letter_run",
+		"LEFT JOIN (SELECT task_id, run, any(id) AS id FROM dead_letters WHERE namespace = {ns:String} AND task_id IN {tasks:Array(String)} GROUP BY task_id, run) AS l ON l.task_id = t.task_id AND l.run = t.dead_letter_run",
 		"WHERE t.completed_run > 0 AND t.completed_run >= t.dead_letter_run",
 		"   OR l.id IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String})"),
 		clickhouse.Named("ns", namespaceOf(readmodel.Scope{Namespace: namespace})), clickhouse.Named("tasks", taskIDs))

@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newUp(), newCollector(), newQuery(), newDoctor(), newMigrate(), newClickHouse(), newDemo(), newKeys(),
-		newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newVerify(), newRun(), newSidecar())
+		newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newVerify(), newAlerts(), newRun(), newSidecar())
 	for _, c := range root.Commands() {
 		asUsage(c)
 	}

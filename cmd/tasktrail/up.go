@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +51,7 @@ func run(ctx context.Context, s app.Settings, role app.Role, log *slog.Logger) e
 		err = usageError{err}
 	}
 	if err == nil {
+		defer reloadOnHangup(a)()
 		log.Info("tasktrail is up", "role", role, "version", version, "api", a.Addresses().HTTP, "otlp_http", a.Addresses().OTLPHTTP)
 		select {
 		case <-ctx.Done():
@@ -58,4 +62,18 @@ func run(ctx context.Context, s app.Settings, role app.Role, log *slog.Logger) e
 	stopCtx, cancel := context.WithTimeout(context.Background(), app.DrainTimeout)
 	defer cancel()
 	return errors.Join(err, a.Stop(stopCtx))
+}
+
+// reloadOnHangup reads the alert rules again on each SIGHUP, until the returned
+// function is called. What is wrong with them stands in the log.
+func reloadOnHangup(a *app.App) (stop func()) {
+	hangup, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		defer close(done)
+		for range hangup {
+			_ = a.Reload() // it says what is wrong
+		}
+	}()
+	return func() { signal.Stop(hangup); close(hangup); <-done }
 }

@@ -2,14 +2,9 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-
-	"github.com/tasktrail/tasktrail/app"
-	"github.com/tasktrail/tasktrail/store"
-	"github.com/tasktrail/tasktrail/store/embedded"
 )
 
 // newVerify asks ClickHouse whether every source's events are all there: a number
@@ -27,20 +22,9 @@ func newVerify() *cobra.Command {
 		if *output != "table" && *output != "json" {
 			return usageError{fmt.Errorf("--output: %q is not table or json", *output)}
 		}
-		if s.ClickHouseDSN == "" {
-			addrs, _, err := app.Connection(s.DataDir)
-			if err != nil {
-				return usageError{fmt.Errorf("%w; or set clickhouse_dsn", err)}
-			}
-			creds, err := embedded.LoadCredentials(filepath.Join(s.DataDir, "clickhouse"))
-			if err != nil {
-				return err
-			}
-			s.ClickHouseDSN = creds.ReaderDSN(addrs.ClickHouse)
-		}
-		st, err := store.Open(c.Context(), store.Config{DSN: s.ClickHouseDSN, Logger: newLogger(s)})
+		st, err := openReader(c.Context(), s)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		defer st.Close()
 		ledgers, err := st.Verify(c.Context())
