@@ -159,6 +159,12 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 	if err != nil {
 		return accepted{}, err
 	}
+	if !d.Requeueable && d.Runner == commandRunner {
+		// The process that ran the command is gone; an agent that was told of its queue
+		// runs it again.
+		yes := s.served(r.ctx, r.scope.Namespace, d.Queue, nil)
+		d.Requeueable = yes != nil && *yes
+	}
 	var target *timeline.RequeueURL
 	if !d.Requeueable { // no agent can start it: where a URL is registered, that does
 		if target, err = s.requeueURL(r.ctx, r.scope.Namespace, d.Queue); err != nil {
@@ -239,6 +245,9 @@ func editsBefore(events []timeline.Event, d timeline.DeadLetter, edited bool) in
 // sidecarRunner is the runner of tasks that only the sidecar which took them can
 // run again: their callback is known to it alone.
 const sidecarRunner = "http"
+
+// commandRunner is the runner of tasks that are commands.
+const commandRunner = "exec"
 
 // holderOf is the source that holds the dead letter's task, empty where any agent
 // of its queue can start its next run.

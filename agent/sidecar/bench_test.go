@@ -109,7 +109,6 @@ func BenchmarkWaiting(b *testing.B) {
 			s.queue.mu.Unlock()
 		}
 		tick.Stop()
-		waiting = nil
 		b.ReportMetric(float64(tasks)/time.Since(began).Seconds(), "attempts/s")
 		b.ReportMetric(heapMiB()-before, "heap-MiB/retrying")
 		b.ReportMetric(rss(), "rss-MiB/retrying")

@@ -85,7 +85,7 @@ func (s *Sidecar) specOf(_ context.Context, c *timeline.Command) (*spec, error) 
 			return nil, fmt.Errorf("edit the input: %w", err)
 		}
 		r.Spec.Input = edited
-		r.Spec.Edits++
+		r.Spec.Edits = max(c.InputEdits, r.Spec.Edits+1)
 	}
 	return r.Spec, nil
 }
@@ -102,9 +102,7 @@ func (s *Sidecar) execSpec(c *timeline.Command) (*spec, error) {
 	sp := &spec{
 		Type: c.Type, Queue: c.Queue, Agent: c.Agent, Provider: c.Provider, UserID: c.UserID, Amount: c.Amount, Currency: c.Currency,
 		Input: c.Input, Metadata: c.Metadata, MaxAttempts: c.MaxAttempts, Exec: true, AutoRecover: true, CreatedAt: time.Now().UTC(),
-	}
-	if len(c.InputPatch) > 0 {
-		sp.Edits = 1
+		Edits: c.InputEdits,
 	}
 	return sp, nil
 }
