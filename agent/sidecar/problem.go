@@ -139,7 +139,7 @@ func asProblem(err error) *problem {
 
 // write sends the problem.
 func (p *problem) write(w http.ResponseWriter, requestID string) {
-	p.Type, p.RequestID = "about:blank", requestID
+	p.Type, p.RequestID = "urn:tasktrail:problem:"+p.Code, requestID
 	p.Status, p.Title = kindOf(p.Code)
 	h := w.Header()
 	if p.retryAfter > 0 {
