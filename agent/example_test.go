@@ -115,6 +115,61 @@ func ExampleAgent_Step() {
 	// true
 }
 
+// Some types of task want more patience than others.
+func ExampleConfig_types() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	a, err := agent.New(agent.Config{
+		SpoolDir: dir,
+		Retry:    retry.Policy{MaxAttempts: 3, Base: time.Millisecond},
+		Types: map[string]agent.TypePolicy{
+			"payment": {Retry: retry.Policy{MaxAttempts: 8}, Timeout: 30 * time.Second},
+			"report":  {Retry: retry.Policy{MaxAttempts: 1}},
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer a.Close(context.Background())
+
+	for _, kind := range []string{"payment", "report", "email"} {
+		_, err := a.Do(context.Background(), agent.Task{Task: timeline.Task{ID: kind + "-1", Type: kind}},
+			func(context.Context, agent.Task) (agent.Result, error) { return agent.Result{}, errors.New("unwell") })
+		var failed *agent.TaskError
+		if errors.As(err, &failed) {
+			fmt.Println(kind, failed.Attempts)
+		}
+	}
+	// Output:
+	// payment 8
+	// report 1
+	// email 3
+}
+
+// What an attempt knows of itself: the key makes a repeated charge one charge.
+func ExampleAttemptFrom() {
+	a, done := exampleAgent()
+	defer done()
+
+	charge := a.Wrap(func(ctx context.Context, t agent.Task) (agent.Result, error) {
+		at, _ := agent.AttemptFrom(ctx)
+		fmt.Printf("run %d, attempt %d of %d, key %s\n", at.Run, at.Number, at.MaxAttempts, at.IdempotencyKey)
+		if at.Number < 2 {
+			return agent.Result{}, errors.New("connection reset")
+		}
+		return agent.Result{}, nil
+	})
+	_, err := charge(context.Background(), agent.Task{Task: timeline.Task{ID: "order-20", Type: "payment"}})
+	fmt.Println(err)
+	// Output:
+	// run 1, attempt 1 of 5, key default/order-20
+	// run 1, attempt 2 of 5, key default/order-20
+	// <nil>
+}
+
 // A decline is final: no attempt is left that could change it.
 func ExamplePermanent() {
 	a, done := exampleAgent()
