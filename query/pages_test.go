@@ -130,6 +130,13 @@ func TestGapsAreMarked(t *testing.T) {
 		{func(e []timeline.Event) []timeline.Event { return []timeline.Event{e[0], e[2], e[4]} }, []span{{1, 2, 2}, {1, 4, 4}}},
 		// The enqueuing side's task_created is shown, the agent's own is not.
 		{func(e []timeline.Event) []timeline.Event { e[0].SourceID = "enqueuer"; return e }, nil},
+		// So it is where both sides are one source.
+		{func(e []timeline.Event) []timeline.Event { e[0].Seq = 0; return e }, nil},
+		// And a collector's task_lost counts on from what it saw of the agent.
+		{func(e []timeline.Event) []timeline.Event {
+			e[0].SourceID, e[0].Seq, e[3].SourceID, e[3].Seq = "enqueuer", 0, "collector", 3
+			return e[:4]
+		}, nil},
 		// A second source counts on from the first.
 		{func(e []timeline.Event) []timeline.Event { e[3].SourceID, e[4].SourceID = "b", "b"; return e }, nil},
 		// A foreign SDK counts nothing.

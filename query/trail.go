@@ -68,12 +68,13 @@ func findGaps(events []timeline.Event) []gapEntry {
 				continue
 			}
 			if i == 0 {
-				// A source that carries on another's run counts on from it, and of two
-				// task_created events only one is shown.
-				for from <= to && seen[k.run][from] {
+				// Of two task_created events only one is shown: that of the side that
+				// enqueued, which may be the same source, stands outside the run's numbers.
+				if c := createdBy[k.run]; from == 1 && c != nil && (c.SourceID != k.source || c.Seq == 0) {
 					from++
 				}
-				if c := createdBy[k.run]; from == 1 && c != nil && c.SourceID != k.source {
+				// A source that carries on another's run counts on from it.
+				for from <= to && seen[k.run][from] {
 					from++
 				}
 				if from > to {
