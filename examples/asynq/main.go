@@ -85,9 +85,12 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("-redis: %w", err)
 	}
-	client := asynq.NewClient(redis)
+	client, inspector := asynq.NewClient(redis), asynq.NewInspector(redis)
 	defer client.Close()
-	r, err := asynqrunner.New(a, asynqrunner.Config{Describe: describe, Client: client, Queues: []string{"default", "money"}})
+	defer inspector.Close()
+	r, err := asynqrunner.New(a, asynqrunner.Config{
+		Describe: describe, Client: client, Inspector: inspector, Queues: []string{"default", "money"},
+	})
 	if err != nil {
 		return err
 	}
@@ -104,7 +107,12 @@ func run(ctx context.Context, o options) (err error) {
 	if err := server.Start(mux); err != nil {
 		return fmt.Errorf("start the asynq server: %w", err)
 	}
-	defer server.Shutdown()
+	defer func() {
+		server.Shutdown()
+		waitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, r.Wait(waitCtx))
+	}()
 
 	tasks := plan(o.prefix, svc.url()+"/work", o.tasks)
 	ends.expect(tasks)
