@@ -62,8 +62,8 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newUp(), newCollector(), newQuery(), newDoctor(), newMigrate(), newClickHouse(), newDemo(), newKeys(),
-		newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newVerify(), newAlerts(), newRun(), newSidecar())
+	root.AddCommand(newUp(), newCollector(), newQuery(), newSidecar(), newDoctor(), newReady(), newMigrate(), newClickHouse(), newDemo(),
+		newKeys(), newTasks(), newTimeline(), newFailed(), newRetry(), newCancel(), newTail(), newAlerts(), newVerify(), newRun())
 	for _, c := range root.Commands() {
 		asUsage(c)
 	}
