@@ -56,7 +56,7 @@ func (a *App) startCollector(ctx context.Context) error {
 			{Sink: a.live.CommandSink()},
 			{Sink: a.alerting},
 		},
-		Commands: a.live, Live: liveSink{a.live}, Tasks: a.store, Sources: a.live, Registerer: a.metrics,
+		Commands: a.live, Live: liveSink{a.live}, Tasks: a.store, Sources: a.live, Registerer: a.metrics, Gatherer: a.metrics,
 	})
 	if err != nil {
 		return err

@@ -25,8 +25,9 @@ type Deps struct {
 	Tasks TaskReader
 	// Sources knows when other collectors have heard of a source.
 	Sources SourceActivity
-	// Registerer takes the metrics.
+	// Registerer takes the metrics, Gatherer is what GET /metrics shows.
 	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 }

@@ -64,7 +64,8 @@ func (c *Collector) serveHTTP(s *http.Server, l net.Listener) error {
 	return nil
 }
 
-// Handler is the HTTP receiver: OTLP and the agents' connections.
+// Handler is the HTTP receiver: OTLP, the agents' connections, and what operators
+// ask.
 func (c *Collector) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+pathLogs, c.otlp(c.postLogs))
@@ -72,6 +73,7 @@ func (c *Collector) Handler() http.Handler {
 	mux.HandleFunc("POST "+pathMetrics, c.otlp(c.forwardBody(signalMetrics, pathMetrics)))
 	mux.HandleFunc("GET "+pathCommands, c.getCommands)
 	mux.HandleFunc("POST "+pathLive, c.postLive)
+	c.handleOps(mux)
 	return mux
 }
 

@@ -143,3 +143,15 @@ func (c *Collector) Ledger() Ledger {
 	}
 	return l
 }
+
+// Unbalanced returns the sinks whose accounts do not add up to what was accepted,
+// with how many records are missing (or too many, below 0).
+func (l *Ledger) Unbalanced() map[string]int64 {
+	out := map[string]int64{}
+	for _, s := range l.Sinks {
+		if missing := int64(l.Accepted) - int64(s.Written+s.Queued+s.SetAside+s.Skipped); missing != 0 {
+			out[s.Name] = missing
+		}
+	}
+	return out
+}

@@ -85,6 +85,23 @@ func asUsage(c *cobra.Command) {
 	}
 }
 
+// ofSidecar are the settings of the sidecar, by their keys.
+var ofSidecar = []string{
+	"agent_addr", "agent_url", "agent_name", "agent_namespace", "agent_workers", "agent_max_tasks", "agent_max_attempts", "agent_retry_base",
+	"agent_queue_max_bytes", "callback_allow", "callback_timeout", "exec_queue", "exec_timeout", "collector_url", "token", "data_dir",
+}
+
+// ofServices are all the others, and those they share.
+func ofServices() (keys []string) {
+	defaults := app.DefaultSettings()
+	for _, f := range app.Fields(&defaults) {
+		if i := slices.Index(ofSidecar, f.Key); i < 0 || i >= slices.Index(ofSidecar, "collector_url") {
+			keys = append(keys, f.Key)
+		}
+	}
+	return keys
+}
+
 // settingsFlags gives a command a flag for every setting, and returns how to
 // read the settings when it runs: file, then environment, then flags. Its help
 // shows those it uses, by their keys, beside where to find the file and how to

@@ -28,7 +28,7 @@ func newQuery() *cobra.Command {
 // service is a command that runs parts until it is told to stop.
 func service(use, short string, role app.Role) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
-	load := settingsFlags(c)
+	load := settingsFlags(c, ofServices()...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := load()
 		if err != nil {
