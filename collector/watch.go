@@ -49,6 +49,10 @@ type watch struct {
 	wake    chan struct{}
 }
 
+// watched are the types that change what the watch knows. A task that was created,
+// or an attempt that succeeded, is followed by one of these, or by heartbeats.
+const watched = ^wire.Types(1<<timeline.TaskCreated | 1<<timeline.AttemptSuccess)
+
 // runKey is one run of one task.
 type runKey struct {
 	Namespace, TaskID string
@@ -130,7 +134,7 @@ func (w *watch) takeBatch(b *spool.Batch, rec *wire.Record) error {
 	}
 	for _, frame := range b.Frames {
 		// A frame that can't be read was checked when it came: nothing follows from it.
-		_ = wire.ScanFrame(frame, rec, func(r *wire.Record) error {
+		_ = wire.ScanTypes(frame, watched, rec, func(r *wire.Record) error {
 			w.outcome(r)
 			w.observe(r)
 			return nil

@@ -47,7 +47,7 @@ func (s *CommandSink) Write(ctx context.Context, b *spool.Batch) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := wire.ScanFrame(frame, &s.rec, func(r *wire.Record) error { batch.record(r); return nil }); err != nil {
+		if err := wire.ScanTypes(frame, commandTypes, &s.rec, func(r *wire.Record) error { batch.record(r); return nil }); err != nil {
 			s.live.stats.unreadable.Add(1)
 		}
 	}
@@ -82,6 +82,11 @@ func values(m map[runKey]answer) []answer {
 	}
 	return out
 }
+
+// commandTypes are the types that record looks at.
+const commandTypes = wire.Types(1<<timeline.DLQRetryRequested | 1<<timeline.CancelRequested | 1<<timeline.TaskRetried |
+	1<<timeline.TaskStarted | 1<<timeline.AttemptStarted | 1<<timeline.TaskCompleted | 1<<timeline.TaskFailed |
+	1<<timeline.TaskCancelled | 1<<timeline.MovedToDLQ)
 
 // record takes one record; it looks at few of them, and copies fewer.
 func (b *commandBatch) record(r *wire.Record) {

@@ -100,16 +100,64 @@ func DecodeFrame(frame []byte) (env Envelope, request []byte, err error) {
 // [ErrCorruptFrame]. A record that can't be read is passed over and counted in
 // rec.Skipped; a field that can't be read is left empty.
 func ScanFrame(frame []byte, rec *Record, yield func(*Record) error) error {
-	return scan(frame, rec, false, yield)
+	return scan(frame, rec, storedTypes, yield)
+}
+
+// ScanTypes is [ScanFrame] for a reader that wants some types only: records that
+// name another are passed over without being decoded.
+func ScanTypes(frame []byte, want Types, rec *Record, yield func(*Record) error) error {
+	return scan(frame, rec, want&^liveTypes, yield)
 }
 
 // ScanLive is [ScanFrame] for the live data in a frame (task_progress and
 // task_heartbeat), which is published and never stored.
 func ScanLive(frame []byte, rec *Record, yield func(*Record) error) error {
-	return scan(frame, rec, true, yield)
+	return scan(frame, rec, liveTypes, yield)
 }
 
-func scan(frame []byte, rec *Record, live bool, yield func(*Record) error) error {
+// Types is a set of types.
+type Types uint64
+
+// TypesOf returns the set of these types.
+func TypesOf(types ...timeline.Type) (set Types) {
+	for _, t := range types {
+		set |= 1 << t
+	}
+	return set
+}
+
+// Has reports whether the type is in the set.
+func (s Types) Has(t timeline.Type) bool { return s>>t&1 == 1 }
+
+const (
+	liveTypes   Types = 1<<timeline.TaskProgress | 1<<timeline.TaskHeartbeat
+	storedTypes       = ^liveTypes
+)
+
+// named gives the type that a record names in its event_name; false where it
+// names none of them, or names it elsewhere.
+func named(record []byte) (timeline.Type, bool) {
+	for len(record) > 0 {
+		if record[0] == tagAttributes { // most fields are these
+			_, rest, ok := delimited(record[1:])
+			if !ok {
+				return 0, false
+			}
+			record = rest
+			continue
+		}
+		f, rest, ok := nextField(record)
+		if !ok {
+			return 0, false
+		}
+		if record = rest; f.num<<3|uint32(f.wire) == tagEventName {
+			return timeline.ParseTypeBytes(f.b)
+		}
+	}
+	return 0, false
+}
+
+func scan(frame []byte, rec *Record, want Types, yield func(*Record) error) error {
 	env, err := openFrame(frame)
 	if err != nil {
 		return err
@@ -122,20 +170,25 @@ func scan(frame []byte, rec *Record, live bool, yield func(*Record) error) error
 		if !ok {
 			break
 		}
+		if want != storedTypes {
+			if t, ok := named(record); ok && !want.Has(t) {
+				continue
+			}
+		}
 		if err := DecodeLogRecord(record, rec); err != nil || len(rec.TaskID) == 0 && rec.Type.OfTask() {
-			if !live {
-				rec.Skipped++
+			if want == storedTypes {
+				rec.Skipped++ // by whoever reads all of it
 			}
 			continue
 		}
-		if rec.Foreign && w.own || rec.Type.Live() != live {
+		if rec.Foreign && w.own || !want.Has(rec.Type) {
 			continue
 		}
 		rec.place(&env, &w)
 		if err := yield(rec); err != nil {
 			return err
 		}
-		if rec.Foreign && rec.Type == timeline.TaskFailed {
+		if rec.Foreign && rec.Type == timeline.TaskFailed && want.Has(timeline.MovedToDLQ) {
 			rec.deadLetter()
 			if err := yield(rec); err != nil {
 				return err
