@@ -12,6 +12,7 @@ import (
 	"net/http"
 	_ "net/http/pprof" // of the child alone, on the loopback
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/tasktrail/tasktrail/collector"
@@ -47,6 +48,7 @@ func collectorMain(ctx context.Context, args []string) (err error) {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	debug.SetGCPercent(50) // as the app does
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	s, err := store.Open(ctx, store.Config{DSN: *dsn, Logger: logger})
 	if err != nil {
