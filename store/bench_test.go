@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tasktrail/tasktrail/store"
+	"github.com/tasktrail/tasktrail/store/embedded"
+	"github.com/tasktrail/tasktrail/store/storetest"
 	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
@@ -94,52 +97,120 @@ func engineCPU(b *testing.B) (sum time.Duration) {
 	return sum
 }
 
-// BenchmarkRead fills TASKTRAIL_BENCH_TASKS tasks (10 000 by default) of eight
-// events and reports the latencies of reads by one client.
+// BenchmarkRead fills TASKTRAIL_BENCH_EVENTS events (100 000 by default) and
+// reports the latencies of reads by one client and by four. With
+// TASKTRAIL_BENCH_DIR the engine's data stays there and is filled once.
 func BenchmarkRead(b *testing.B) {
-	s := open(b)
-	tasks := 10_000
-	if v := os.Getenv("TASKTRAIL_BENCH_TASKS"); v != "" {
-		tasks, _ = strconv.Atoi(v)
+	fill := storetest.Filling{Events: 100_000}
+	if v := os.Getenv("TASKTRAIL_BENCH_EVENTS"); v != "" {
+		fill.Events, _ = strconv.Atoi(v)
 	}
-	script := lives(b)["retry_then_success"]
-	var events []timeline.Event
-	for i := range tasks {
-		events = append(events, live(b, timeline.Task{
-			Namespace: "default", ID: fmt.Sprintf("task-%d", i), Type: "payment", Queue: "q" + strconv.Itoa(i%7), Runner: "asynq",
-			Agent: "worker-1", Provider: "bank", UserID: "user-" + strconv.Itoa(i%1000), Amount: "12.50", Currency: "EUR",
-		}, script)...)
-		if len(events) >= 50_000 {
-			write(b, s, events...)
-			events = events[:0]
+	s := openFilled(b, fill)
+	tasks := fill.Tasks()
+	page := readmodel.Page{Limit: 50}
+	list := func(f readmodel.TaskFilter) func(int) error {
+		return func(int) error { _, err := s.Tasks(b.Context(), everything, f, page); return err }
+	}
+	letters := func(f readmodel.DeadLetterFilter) func(int) error {
+		return func(int) error { _, err := s.DeadLetters(b.Context(), everything, f, page); return err }
+	}
+	hour := readmodel.Range{From: time.Now().Add(-time.Hour)}
+	for _, c := range []struct {
+		name string
+		read func(i int) error
+	}{
+		{"Timeline", func(i int) error {
+			_, err := s.Timeline(b.Context(), everything, storetest.FilledTask(i*7919%tasks))
+			return err
+		}},
+		{"Health", func(int) error { _, err := s.Health(b.Context(), everything, time.Hour); return err }},
+		{"Tasks/all", list(readmodel.TaskFilter{})},
+		{"Tasks/queue", list(readmodel.TaskFilter{Queues: []string{"queue-3"}})},
+		{"Tasks/failed", list(readmodel.TaskFilter{States: []timeline.State{timeline.StateFailed}})},
+		{"Tasks/user", func(i int) error {
+			_, err := s.Tasks(b.Context(), everything, readmodel.TaskFilter{UserID: "user-" + strconv.Itoa(i*7919%max(tasks/100, 1))}, page)
+			return err
+		}},
+		{"Tasks/fingerprint", list(readmodel.TaskFilter{Fingerprints: []string{"fp1:7"}, States: []timeline.State{timeline.StateFailed}})},
+		{"Tasks/active", list(readmodel.TaskFilter{Active: true})},
+		{"DeadLetters/all", letters(readmodel.DeadLetterFilter{})},
+		{"DeadLetters/pending", letters(readmodel.DeadLetterFilter{Statuses: []timeline.DeadLetterStatus{timeline.DeadLetterPending}})},
+		{"DeadLetters/text", letters(readmodel.DeadLetterFilter{Text: "SERVICE 31 IS"})},
+		{"DeadLetters/textNowhere", letters(readmodel.DeadLetterFilter{Text: "no such text"})},
+		{"Errors/hour", func(int) error { _, err := s.Errors(b.Context(), everything, hour, page); return err }},
+	} {
+		for _, clients := range []int{1, 4} {
+			b.Run(fmt.Sprintf("%s/%d", c.name, clients), func(b *testing.B) {
+				var mu sync.Mutex
+				var took []time.Duration
+				var next atomic.Int64
+				var wg sync.WaitGroup
+				for range clients {
+					wg.Go(func() {
+						for {
+							i := int(next.Add(1))
+							if i > b.N {
+								return
+							}
+							began := time.Now()
+							if err := c.read(i); err != nil {
+								b.Error(err)
+								return
+							}
+							mu.Lock()
+							took = append(took, time.Since(began))
+							mu.Unlock()
+						}
+					})
+				}
+				wg.Wait()
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+				b.ReportMetric(0, "ns/op")
+			})
 		}
 	}
-	if len(events) > 0 {
-		write(b, s, events...)
+}
+
+// openFilled returns a store on a database that holds the filling.
+func openFilled(b *testing.B, fill storetest.Filling) *store.Store {
+	dir := os.Getenv("TASKTRAIL_BENCH_DIR")
+	if dir == "" {
+		s := open(b)
+		filled(b, s, fill)
+		return s
 	}
-	for name, read := range map[string]func(i int) error{
-		"Timeline": func(i int) error {
-			_, err := s.Timeline(b.Context(), everything, fmt.Sprintf("task-%d", i*7919%tasks))
-			return err
-		},
-		"Health": func(int) error { _, err := s.Health(b.Context(), everything, time.Hour); return err },
-		"Tasks": func(int) error {
-			_, err := s.Tasks(b.Context(), everything, readmodel.TaskFilter{Queues: []string{"q3"}}, readmodel.Page{Limit: 50})
-			return err
-		},
-	} {
-		b.Run(name, func(b *testing.B) {
-			var took []time.Duration
-			for i := range b.N {
-				began := time.Now()
-				if err := read(i); err != nil {
-					b.Fatal(err)
-				}
-				took = append(took, time.Since(began))
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
-		})
+	p, err := embedded.Start(b.Context(), storetest.Config(dir))
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.Cleanup(func() { _ = p.Stop() })
+	s, err := store.Open(b.Context(), store.Config{
+		DSN:       strings.TrimSuffix(p.DSN(), "default") + "filled",
+		ReaderDSN: strings.TrimSuffix(p.ReaderDSN(), "default") + "filled",
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	if s.CountRows(b)["events"] == 0 {
+		filled(b, s, fill)
+	}
+	return s
+}
+
+func filled(b *testing.B, s *store.Store, fill storetest.Filling) {
+	began := time.Now()
+	n, err := storetest.Fill(b.Context(), s, fill)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Rollup(b.Context(), time.Now().Add(-2*time.Hour)); err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%d events written in %v", n, time.Since(began).Round(time.Second))
 }

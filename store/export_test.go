@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"io/fs"
 	"testing"
 	"time"
 
@@ -98,4 +99,38 @@ func (s *Store) TTLs(tb testing.TB) map[string]string {
 		tb.Fatal(err)
 	}
 	return out
+}
+
+// Migrations returns the migrations as they are run, by file.
+func Migrations(tb testing.TB, cluster string) map[string]string {
+	tb.Helper()
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if cluster != "" {
+		files = clustered{files, cluster}
+	}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		out[name] = string(text)
+	}
+	return out
+}
+
+// OnCluster is a statement's form for a cluster.
+func OnCluster(statement, cluster string) ([]string, error) { return onCluster(statement, cluster) }
+
+// Parse has the server parse a statement without running it.
+func (s *Store) Parse(tb testing.TB, statement string) error {
+	tb.Helper()
+	return s.write.Exec(tb.Context(), "EXPLAIN AST "+statement)
 }

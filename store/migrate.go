@@ -20,7 +20,8 @@ var migrations embed.FS
 // Migrate brings the database's tables to what this version needs, and creates
 // the database where it is missing. It may run any number of times and in
 // several processes at once: every statement creates what is not there, and a
-// version that two of them record counts once.
+// version that two of them record counts once. On a cluster the version is noted
+// on the server that was asked, and another one may be asked to do it all again.
 func (s *Store) Migrate(ctx context.Context) (err error) {
 	opt, err := parseDSN(s.cfg.DSN)
 	if err != nil {
@@ -33,7 +34,7 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	if fault := in.Fault(); fault != "" {
 		return fmt.Errorf("migrate: %w", &faultError{fault})
 	}
-	if err := createDatabase(ctx, *opt); err != nil {
+	if err := createDatabase(ctx, *opt, s.cfg.Cluster); err != nil {
 		return fmt.Errorf("migrate: create the database: %w", err)
 	}
 	opt.ReadTimeout = 5 * time.Minute
@@ -42,6 +43,9 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
+	}
+	if s.cfg.Cluster != "" {
+		files = clustered{files, s.cfg.Cluster}
 	}
 	p, err := goose.NewProvider(goose.DialectClickHouse, db, files,
 		goose.WithTableName("schema_version"), goose.WithDisableGlobalRegistry(true), goose.WithIsolateDDL(true))
@@ -55,7 +59,7 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	for _, r := range done {
 		s.cfg.Logger.Info("migrated ClickHouse", "to", r.Source.Version, "took", r.Duration.Round(time.Millisecond))
 	}
-	if err := retain(ctx, db, s.cfg.Retention); err != nil {
+	if err := retain(ctx, db, s.cfg.Retention, s.cfg.Cluster); err != nil {
 		return fmt.Errorf("migrate: set the retention: %w", err)
 	}
 	return nil
@@ -69,7 +73,7 @@ var interval = regexp.MustCompile(`toInterval(?:Day|Second)\(\d+\)`)
 
 // retain makes every table keep rows as long as wanted. A table that does so
 // already is left alone.
-func retain(ctx context.Context, db *sql.DB, retention time.Duration) error {
+func retain(ctx context.Context, db *sql.DB, retention time.Duration, cluster string) error {
 	want := fmt.Sprintf("toIntervalSecond(%d)", int64(retention/time.Second))
 	if retention%(24*time.Hour) == 0 {
 		want = fmt.Sprintf("toIntervalDay(%d)", int64(retention/(24*time.Hour)))
@@ -84,11 +88,19 @@ func retain(ctx context.Context, db *sql.DB, retention time.Duration) error {
 			continue
 		}
 		// Names and expressions are of our own migrations.
-		if _, err := db.ExecContext(ctx, "ALTER TABLE "+table+" MODIFY TTL "+ttl[:at[0]]+want+ttl[at[1]:]); err != nil {
+		if _, err := db.ExecContext(ctx, "ALTER TABLE "+table+clusterClause(cluster)+" MODIFY TTL "+ttl[:at[0]]+want+ttl[at[1]:]); err != nil {
 			return fmt.Errorf("table %s: %w", table, err)
 		}
 	}
 	return nil
+}
+
+// clusterClause follows the name of what a statement is about.
+func clusterClause(cluster string) string {
+	if cluster == "" {
+		return ""
+	}
+	return " ON CLUSTER '" + cluster + "'"
 }
 
 // ttls returns the TTL of each table that has one.
@@ -111,7 +123,7 @@ func ttls(ctx context.Context, db *sql.DB) (out map[string]string, err error) {
 	return out, rows.Err()
 }
 
-func createDatabase(ctx context.Context, opt clickhouse.Options) (err error) {
+func createDatabase(ctx context.Context, opt clickhouse.Options, cluster string) (err error) {
 	name := opt.Auth.Database
 	if name == "" || name == "default" {
 		return nil
@@ -119,6 +131,6 @@ func createDatabase(ctx context.Context, opt clickhouse.Options) (err error) {
 	opt.Auth.Database = "default"
 	db := clickhouse.OpenDB(&opt)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS {name:Identifier}", clickhouse.Named("name", name))
+	_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS {name:Identifier}"+clusterClause(cluster), clickhouse.Named("name", name))
 	return err
 }

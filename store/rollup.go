@@ -99,43 +99,102 @@ func (o *outcomes) execution() readmodel.ExecutionTime {
 // outcomesSince sums what happened from a time on. Slots are taken from their
 // rollups where those were made of the rows that are there, and from the rows
 // where not: a rollup that is missing or of before makes the answer slower and
-// never another one.
+// never another one. So is one that this process remembers.
 func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.Time) (outcomes, error) {
-	var sum outcomes
 	first := from.Truncate(slotLength)
-	ns := clickhouse.Named("ns", namespace)
-	var stale []uint32
-	var staleRows uint64
-	err := s.read.QueryRow(ctx, lines(
-		"SELECT groupArrayIf(toUnixTimestamp(m.slot), r.n = 0), sumIf(m.n, r.n = 0),",
-		"    sum(r.completed_runs), sum(r.completed_tasks), sum(r.attempts), sum(r.duration_sum), sumMap(r.durations)",
-		"FROM (SELECT m.slot AS slot, sum(m.n) AS n, sum(m.hashes) AS hashes FROM outcome_marks AS m",
-		"  WHERE m.namespace = {ns:String} AND m.slot >= {first:DateTime('UTC')} GROUP BY slot) AS m",
-		"LEFT ANY JOIN (SELECT slot, n, hashes, completed_runs, completed_tasks, attempts, duration_sum, durations FROM outcome_rollups",
-		"  WHERE namespace = {ns:String} AND slot >= {whole:DateTime('UTC')}) AS r",
-		"ON m.slot = r.slot AND m.n = r.n AND m.hashes = r.hashes",
-	), ns, clickhouse.Named("first", unixSeconds(first)), clickhouse.Named("whole", unixSeconds(first.Add(slotLength)))).Scan(&stale, &staleRows,
-		&sum.completedRuns, &sum.completedTasks, &sum.attempts, &sum.durationSum, &sum.durations)
+	marks, err := s.marksSince(ctx, namespace, first)
+	if err != nil {
+		return outcomes{}, fmt.Errorf("read rollups: %w", err)
+	}
+	sum := outcomes{durations: map[uint16]uint64{}}
+	var ask []uint32
+	for slot, m := range marks {
+		// The slot in which the window begins has to be read in part.
+		if int64(slot) == first.Unix() || !s.slots.add(namespace, slot, m, &sum) {
+			ask = append(ask, slot)
+		}
+	}
+	if len(ask) == 0 {
+		return sum, nil
+	}
+	known, err := s.rolledUp(ctx, namespace, ask, marks)
 	if err != nil {
 		return sum, fmt.Errorf("read rollups: %w", err)
 	}
-	if len(stale) == 0 {
+	var rest []uint32
+	var restRows uint64
+	for _, slot := range ask {
+		o := known[slot]
+		if o == nil || int64(slot) == first.Unix() {
+			rest = append(rest, slot)
+			restRows += marks[slot].n
+			continue
+		}
+		s.slots.keep(namespace, slot, marks[slot], o)
+		sum.add(o)
+	}
+	if len(rest) == 0 {
 		return sum, nil
 	}
-	// The slot in which the window begins is among them: it has to be read in part.
-	var rest outcomes
+	var raw outcomes
 	err = s.read.QueryRow(ctx, "SELECT "+sqlOutcomeSums+" FROM "+sqlOutcomes(
 		"o.namespace = {ns:String} AND o.occurred_at >= "+sqlFrom+" AND o.slot IN {stale:Array(UInt32)}"),
-		ns, clickhouse.Named("from", nanos(from)), clickhouse.Named("stale", stale),
-	).Scan(&rest.completedRuns, &rest.completedTasks, &rest.attempts, &rest.durationSum, &rest.durations)
+		clickhouse.Named("ns", namespace), clickhouse.Named("from", nanos(from)), clickhouse.Named("stale", rest),
+	).Scan(&raw.completedRuns, &raw.completedTasks, &raw.attempts, &raw.durationSum, &raw.durations)
 	if err != nil {
 		return sum, fmt.Errorf("read outcomes: %w", err)
 	}
-	sum.add(&rest)
-	if staleRows > rollupWorth {
+	sum.add(&raw)
+	if restRows > rollupWorth {
 		s.rollupSoon(from, rollupPause)
 	}
 	return sum, nil
+}
+
+// marksSince reads which rows stand in each slot.
+func (s *Store) marksSince(ctx context.Context, namespace string, first time.Time) (marks map[uint32]mark, err error) {
+	rows, err := s.read.Query(ctx, "SELECT toUnixTimestamp(m.slot) AS at, sum(m.n), sum(m.hashes) FROM outcome_marks AS m"+
+		" WHERE m.namespace = {ns:String} AND m.slot >= {first:DateTime('UTC')} GROUP BY at",
+		clickhouse.Named("ns", namespace), clickhouse.Named("first", unixSeconds(first)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	marks = map[uint32]mark{}
+	for rows.Next() {
+		var slot uint32
+		var m mark
+		if err := rows.Scan(&slot, &m.n, &m.hashes); err != nil {
+			return nil, err
+		}
+		marks[slot] = m
+	}
+	return marks, rows.Err()
+}
+
+// rolledUp reads the rollups of slots that were made of the rows of their marks.
+func (s *Store) rolledUp(ctx context.Context, namespace string, slots []uint32, marks map[uint32]mark) (known map[uint32]*outcomes, err error) {
+	rows, err := s.read.Query(ctx, lines(
+		"SELECT toUnixTimestamp(r.slot), n, hashes, completed_runs, completed_tasks, attempts, duration_sum, durations FROM outcome_rollups AS r",
+		"WHERE namespace = {ns:String} AND slot >= {first:DateTime('UTC')} AND slot IN {slots:Array(UInt32)}"),
+		clickhouse.Named("ns", namespace), clickhouse.Named("first", int64(slices.Min(slots))), clickhouse.Named("slots", slots))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	known = map[uint32]*outcomes{}
+	for rows.Next() {
+		var slot uint32
+		var m mark
+		var o outcomes
+		if err := rows.Scan(&slot, &m.n, &m.hashes, &o.completedRuns, &o.completedTasks, &o.attempts, &o.durationSum, &o.durations); err != nil {
+			return nil, err
+		}
+		if marks[slot] == m {
+			known[slot] = &o
+		}
+	}
+	return known, rows.Err()
 }
 
 func unixSeconds(t time.Time) int64 { return max(t.Unix(), 0) }
@@ -146,6 +205,15 @@ func (s *Store) rollupSoon(from time.Time, pause time.Duration) {
 	if at := time.Now().UnixNano(); at-last < int64(pause) || !s.rolled.CompareAndSwap(last, at) {
 		return
 	}
+	s.beside(func(ctx context.Context) {
+		if err := s.Rollup(ctx, from); err != nil && s.closing.Err() == nil {
+			s.cfg.Logger.Warn("outcomes are not rolled up; reading health is slower until they are", "error", err)
+		}
+	})
+}
+
+// beside does something beside what goes on; Close waits for it.
+func (s *Store) beside(do func(context.Context)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing.Err() != nil {
@@ -154,15 +222,14 @@ func (s *Store) rollupSoon(from time.Time, pause time.Duration) {
 	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(s.closing, s.cfg.WriteTimeout)
 		defer cancel()
-		if err := s.Rollup(ctx, from); err != nil && s.closing.Err() == nil {
-			s.cfg.Logger.Warn("outcomes are not rolled up; reading health is slower until they are", "error", err)
-		}
+		do(ctx)
 	})
 }
 
 // Rollup rolls up the slots of every namespace from a time on whose rollup is
 // missing or out of date. Any number of processes may do it at once.
 func (s *Store) Rollup(ctx context.Context, from time.Time) error {
+	ctx = s.writing(ctx)
 	for {
 		stale, err := s.staleSlots(ctx, from)
 		if err != nil {

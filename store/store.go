@@ -33,6 +33,10 @@ type Config struct {
 	// Retention is how long everything is kept, counted from its ingestion; Migrate
 	// applies it. Whole seconds, an hour at least. Defaults to 90 days.
 	Retention time.Duration
+	// Cluster names the cluster, as the server's remote_servers do, that tables are
+	// spread over: replicated ones behind distributed ones. The servers need the
+	// macros shard and replica. Defaults to none: one server.
+	Cluster string
 	// Logger takes what is worth knowing and no error. Defaults to slog.Default.
 	Logger *slog.Logger
 }
@@ -69,6 +73,11 @@ func (c Config) Validate() error {
 	}
 	if c.Retention < time.Hour {
 		faults = append(faults, fmt.Errorf("Retention is %v, want 1h or more", c.Retention))
+	}
+	if strings.ContainsFunc(c.Cluster, func(r rune) bool {
+		return r != '_' && r != '-' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		faults = append(faults, fmt.Errorf("Cluster %q: want letters, digits, and _ - .", c.Cluster))
 	}
 	if c.Readers < 0 {
 		faults = append(faults, fmt.Errorf("Readers is %d, want 1 or more", c.Readers))
@@ -108,6 +117,11 @@ type Store struct {
 	write  driver.Conn
 	read   driver.Conn
 	writer writer
+
+	// slots, windows and letters make the next read quicker.
+	slots   slotSums
+	windows windows
+	letters letterDepths
 
 	// rolled is when slots were last looked for that want rolling up.
 	rolled atomic.Int64
@@ -188,12 +202,27 @@ const (
 // same deadline, because it does not notice that nobody waits.
 func (s *Store) reading(ctx context.Context, kind readKind) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
-	settings := clickhouse.Settings{}
+	settings := s.clusterSettings()
 	if kind == pointRead {
 		settings["max_threads"] = 1
 	}
 	// clickhouse-go adds max_execution_time from the deadline.
 	return clickhouse.Context(ctx, clickhouse.WithSettings(settings)), cancel
+}
+
+// clusterSettings make one query of many servers' parts: what is inserted has
+// arrived at its shard when the answer comes, and a subquery is asked once for all
+// shards.
+func (s *Store) clusterSettings() clickhouse.Settings {
+	if s.cfg.Cluster == "" {
+		return clickhouse.Settings{}
+	}
+	return clickhouse.Settings{"distributed_foreground_insert": 1, "distributed_product_mode": "global", "prefer_global_in_and_join": 1}
+}
+
+// writing gives what the store itself writes or asks as the writer its settings.
+func (s *Store) writing(ctx context.Context) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(s.clusterSettings()))
 }
 
 // lines joins the parts of a statement.

@@ -25,11 +25,8 @@ const (
 	facts
 )
 
-// ordBytes is the length of the order that stands before a fact's text. Of two
-// texts the greater is then that of the later event.
-const ordBytes = 16
-
-// fact is the latest word on a field within a block.
+// fact is the latest word on a field within a block. Its order stands before it in
+// the column, so that of two texts the greater is that of the later event.
 type fact struct {
 	ord   chproto.UInt128
 	value span
@@ -41,18 +38,18 @@ type span struct{ from, to int32 }
 // taskFold is what a block's events say of one task: sums that neither a repeat
 // nor disorder spoils, so that those of several blocks merge into the task's.
 type taskFold struct {
-	namespace, id         span
-	decide                chproto.UInt256
-	runAttempt            uint64
-	created, updated      int64
-	ingested              int64
-	completedAt           int64
-	completedRun, letter  uint32
-	shortest, longest     uint64
-	facts                 [facts]fact
-	trace                 timeline.TraceID
-	traces                []timeline.TraceID // those beside trace
-	troubled, ended, open bool
+	namespace, id        span
+	decide               chproto.UInt256
+	runAttempt           uint64
+	created, updated     int64
+	ingested             int64
+	completedAt          int64
+	completedRun, letter uint32
+	shortest, longest    uint64
+	facts                [facts]fact
+	trace                timeline.TraceID
+	traces               []timeline.TraceID // those beside trace
+	troubled             bool
 }
 
 // taskBlock is a block of tasks_in: the folds of the tasks of one block of

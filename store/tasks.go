@@ -129,12 +129,8 @@ func (s *Store) taskCandidates(ctx context.Context, scope readmodel.Scope, f rea
 // nil where the page is not full and there are older ones.
 func (s *Store) recentTasks(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page) ([]taskTime, error) {
 	for rows := recentFirst; rows <= recentLast; rows *= recentGrowth {
-		var since time.Time
-		rctx, cancel := s.reading(ctx, pointRead)
-		err := s.read.QueryRow(rctx, "SELECT created_at FROM task_times WHERE namespace = {ns:String} ORDER BY created_at DESC LIMIT 1 OFFSET {rows:UInt32}",
-			clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("rows", rows)).Scan(&since)
-		cancel()
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		since, err := s.windowOf(ctx, namespaceOf(scope), rows)
+		if err != nil {
 			return nil, err
 		}
 		found, err := s.tasksOf(ctx, scope, q, page, "task_times", "s.created_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')", since)
@@ -143,6 +139,24 @@ func (s *Store) recentTasks(ctx context.Context, scope readmodel.Scope, q *filte
 		}
 	}
 	return nil, nil
+}
+
+// windowOf returns since when there are so many rows of task_times, zero where
+// there are fewer.
+func (s *Store) windowOf(ctx context.Context, namespace string, rows int) (since time.Time, err error) {
+	at := now()
+	if since, ok := s.windows.get(namespace, rows, at); ok {
+		return since, nil
+	}
+	ctx, cancel := s.reading(ctx, pointRead)
+	defer cancel()
+	err = s.read.QueryRow(ctx, "SELECT created_at FROM task_times WHERE namespace = {ns:String} ORDER BY created_at DESC LIMIT 1 OFFSET {rows:UInt32}",
+		clickhouse.Named("ns", namespace), clickhouse.Named("rows", rows)).Scan(&since)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return since, err
+	}
+	s.windows.set(namespace, rows, since, at)
+	return since, nil
 }
 
 // The rows that the first page is looked for in: from the latest recentFirst to

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -121,7 +122,8 @@ func (s *Store) insert(ctx context.Context, bl *block, token string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+	settings := s.clusterSettings()
+	maps.Copy(settings, clickhouse.Settings{
 		// Set one by one: what they default to changed between versions.
 		"insert_deduplicate":                                 1,
 		"insert_deduplication_token":                         token,
@@ -135,7 +137,8 @@ func (s *Store) insert(ctx context.Context, bl *block, token string) error {
 		"min_insert_block_size_rows":    0,
 		"min_insert_block_size_bytes":   0,
 		"input_format_parallel_parsing": 0,
-	}))
+	})
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
 	err := s.write.InsertFormat(ctx, "Native", insertInto("events_in", bl.cols.input), bytes.NewReader(bl.buf.Buf))
 	if err != nil {
 		return &writeError{fmt.Errorf("insert %d events: %w", rows, err), permanent(err)}

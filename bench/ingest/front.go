@@ -53,7 +53,7 @@ func newFront(engine string) (*front, error) {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	mode := f.mode.Load()
-	if mode == frontPass || !strings.HasPrefix(q.Get("query"), "INSERT INTO events_in") {
+	if query := q.Get("query"); mode == frontPass || !strings.HasPrefix(query, "INSERT INTO events_in") && !strings.HasPrefix(query, "INSERT INTO tasks_in") {
 		f.proxy.ServeHTTP(w, r)
 		return
 	}

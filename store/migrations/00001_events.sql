@@ -141,7 +141,7 @@ CREATE TABLE IF NOT EXISTS task_state
 ENGINE = AggregatingMergeTree
 ORDER BY (namespace, task_id)
 TTL toDateTime(ingested_at) + INTERVAL 90 DAY
-SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 128, min_bytes_for_wide_part = 1073741824, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS task_state_mv TO task_state AS
 SELECT namespace, task_id, decide, run_attempt, created_at, updated_at, ingested_at, completed_run, completed_at, dead_letter_run,
