@@ -177,3 +177,18 @@ func TestEachEditHasItsOwnKey(t *testing.T) {
 		t.Errorf("held by %q", s)
 	}
 }
+
+// The process that ran a command is gone: an agent that serves its queue runs it
+// again, and without one nobody does.
+func TestACommandIsRetriedWhereAnAgentServesItsQueue(t *testing.T) {
+	h := start(t, func(_ *Config, d *Deps) { d.Servers = servers("nightly") })
+	for id, queue := range map[string]string{"backup": "nightly", "elsewhere": "hourly"} {
+		task := timeline.Task{ID: id, Queue: queue, Runner: "exec", Input: timeline.Payload(`{"command":["backup"]}`)}
+		h.store.Add(querytest.NewLife(task, at).Failed(func(r *timeline.DeadLetterRef) { r.Requeueable = false }).Events...)
+	}
+	h.post("/tasks/elsewhere/retry", "operator", "").want(422, codeNotRequeueable)
+	h.post("/tasks/backup/retry", "operator", "").want(202)
+	if e := h.events("backup", timeline.DLQRetryRequested)[0]; !e.DeadLetter.Requeueable || e.DeadLetter.SourceID != "" {
+		t.Errorf("the request says %+v: want any agent of the queue", e.DeadLetter)
+	}
+}

@@ -62,7 +62,11 @@ func (s *Sidecar) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.Handle("/", s.answered(func(http.ResponseWriter, *http.Request) error { return problemOf(codeNoRoute, "") }))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The answer before this one on the connection may have left its deadline.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		mux.ServeHTTP(w, r)
+	})
 }
 
 type route func(w http.ResponseWriter, r *http.Request) error

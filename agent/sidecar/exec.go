@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/agent/runner/execrunner"
@@ -54,6 +55,10 @@ func checkQueue(field, name string) error {
 	return nil
 }
 
+// commandGrace is how long a command that was told to stop may take: with
+// Config.DrainTimeout it stays within what stopping may take.
+const commandGrace = 3 * time.Second
+
 var errNotAllowed = errors.New("the command is not allowed here")
 
 // command reads what `tasktrail run` recorded as its input.
@@ -78,7 +83,7 @@ func (s *Sidecar) runCommand(ctx context.Context, t agent.Task) (agent.Result, e
 		text, _ := json.Marshal(args) // strings alone: this cannot fail
 		return agent.Result{}, agent.Permanent(fmt.Errorf("%w: start the agent with --exec-queue '%s=%s'", errNotAllowed, t.Queue, text))
 	}
-	fn, err := execrunner.Func(execrunner.Config{Args: args, Env: commandEnv(os.Environ())})
+	fn, err := execrunner.Func(execrunner.Config{Args: args, Env: commandEnv(os.Environ()), Grace: commandGrace})
 	if err != nil {
 		return agent.Result{}, agent.Permanent(err)
 	}

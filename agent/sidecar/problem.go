@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tasktrail/tasktrail/internal/spool"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -127,8 +128,12 @@ func asProblem(err error) *problem {
 		return invalid(field.Field, "%s: %s", field.Field, field.Want)
 	case errors.Is(err, errFull):
 		return busy(codeOverload, err, 5*time.Second)
-	case errors.Is(err, errNoDisk):
-		return busy(codeNoRoom, err, 30*time.Second)
+	case errors.Is(err, errNoDisk), errors.Is(err, spool.ErrFull):
+		return busy(codeNoRoom, errNoDisk, 30*time.Second)
+	case errors.Is(err, spool.ErrFrameTooLarge):
+		return problemOf(codeTooLarge, "the task is larger than a record may be: send a reference to what is large")
+	case errors.Is(err, spool.ErrSyncFailed), errors.Is(err, spool.ErrFault):
+		return busy(codeNoRoom, errors.New("the disk does not keep what it is given"), 30*time.Second)
 	case errors.Is(err, errQueues):
 		return invalid("queue", "%s", err)
 	case errors.Is(err, errClosing):
