@@ -28,6 +28,8 @@ type recorder struct {
 	down bool
 	got  []timeline.Alert
 	came chan struct{}
+	// counted is how many a test has counted so far.
+	counted int
 }
 
 func newRecorder() *recorder { return &recorder{came: make(chan struct{}, 10_000)} }

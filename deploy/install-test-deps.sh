@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go: a C compiler (the race detector), Node
-# with npm (the engine library), redis-server, PostgreSQL (River's tests); with the
-# argument chromium, the browser of the UI's tests too. On Debian and its kin the
+# with npm (the engine library), redis-server, PostgreSQL (River's tests),
+# prometheus-alertmanager (alerts are forwarded to it); with the argument chromium,
+# the browser of the UI's tests too. On Debian and its kin the
 # missing packages are installed where this user may; elsewhere, and where the user
 # may not, it says what is missing and stops.
 set -euo pipefail
@@ -12,6 +13,7 @@ command -v npm >/dev/null || missing+=(nodejs npm)
 command -v redis-server >/dev/null || missing+=(redis-server)
 # Debian keeps the server's programs out of PATH.
 command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+command -v prometheus-alertmanager >/dev/null || missing+=(prometheus-alertmanager)
 [ "${1:-}" = chromium ] && ! command -v chromium >/dev/null && missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
