@@ -3,6 +3,8 @@ package alerting
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,35 +160,47 @@ func TestAnOpenBreakerStandsForItsTasks(t *testing.T) {
 
 func TestGroupsAreOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var got []channel.Notification
+		var mu sync.Mutex
+		var calls []channel.Notification
 		c := channel.Config{GroupBy: []string{"provider"}}.WithDefaults()
 		a, _ := phone(t, Config{}, func(d *deliverer) {
 			d.groupBy = append(d.groupBy, 3) // provider
 			d.groupWait, d.groupInterval, d.repeat = c.GroupWait.D(), c.GroupInterval.D(), 0
-			d.notifier = notifierFunc(func(n channel.Notification) error { got = append(got, n); return nil })
+			d.notifier = notifierFunc(func(n channel.Notification) error {
+				mu.Lock()
+				defer mu.Unlock()
+				calls = append(calls, n)
+				return nil
+			})
 		})
 		defer a.Close()
+		told := func() []channel.Notification {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(calls)
+		}
 		for i := range 3 {
 			write(t, a, dead(fmt.Sprint("t", i), 1, timeline.FailExhausted))
 			time.Sleep(time.Second)
 		}
-		synctest.Wait()
+		got := told()
 		if len(got) != 0 {
 			t.Fatalf("%d calls at once", len(got))
 		}
 		time.Sleep(12 * time.Second)
-		synctest.Wait()
+		got = told()
 		if len(got) != 1 || len(got[0].More) != 2 || got[0].Group != "provider=bank" {
 			t.Fatalf("%d calls: %+v", len(got), got)
 		}
 		write(t, a, dead("t3", 1, timeline.FailExhausted), event(timeline.TaskCompleted, "t0", 2))
 		time.Sleep(30 * time.Second)
-		synctest.Wait()
+		got = told()
 		if len(got) != 1 {
 			t.Errorf("%d calls within the interval", len(got))
 		}
 		time.Sleep(31 * time.Second)
-		synctest.Wait()
+		got = told()
 		if len(got) != 2 || len(got[1].More) != 1 {
 			t.Errorf("%d calls: %+v", len(got), got)
 		}
