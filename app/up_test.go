@@ -14,6 +14,7 @@ import (
 	"github.com/tasktrail/tasktrail/internal/proctest"
 	"github.com/tasktrail/tasktrail/store/storetest"
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
 func TestMain(m *testing.M) {
@@ -51,6 +52,17 @@ func TestProgressAndCancel(t *testing.T) {
 		_, err := u.Call("GET", "/tasks/long", "", &s)
 		b, _ := json.Marshal(s)
 		return err == nil && s.State == timeline.StateInProgress && s.Progress != nil && s.Progress.Fraction == 0.25, fmt.Sprint(string(b), err)
+	})
+	// What the runner's own counters say of tasks that have no event yet.
+	oldest := time.Now().Add(-time.Minute).UTC().Round(time.Millisecond)
+	a.ReportDepths(func(context.Context) ([]timeline.LiveQueueDepth, error) {
+		return []timeline.LiveQueueDepth{{Queue: "slow", Pending: 7, OldestAt: oldest}, {Queue: "unseen", Pending: 2}, {Queue: "idle"}}, nil
+	})
+	proctest.Eventually(t, 20*time.Second, "health shows what waits in the runner", func() (bool, string) {
+		var h readmodel.Health
+		_, err := u.Call("GET", "/tasks/monitoring/health", "", &h)
+		return err == nil && h.QueueDepth == 10 && len(h.Queues) == 2 && h.Queues[0].InProgress == 1 && h.Queues[0].Pending == 7 &&
+			h.Queues[0].OldestPendingAt.Equal(oldest) && h.Queues[1].Queue == "unseen" && h.Queues[1].Pending == 2, fmt.Sprintf("%+v %v", h, err)
 	})
 	if code, err := u.Call("POST", "/tasks/long/cancel", `{"reason":"asked for twice"}`, nil); err != nil {
 		t.Fatalf("cancel: %d, %v", code, err)
