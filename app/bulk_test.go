@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +53,9 @@ func TestBulkRetry(t *testing.T) {
 		_, err := u.Call("POST", "/failed-tasks/bulk-retry", `{"filter":{"type":"refund"},"dry_run":true}`, &found)
 		return err == nil && found.Total == n, fmt.Sprint(found, err)
 	})
+	if out, err := u.Run("failed", "retry", "--type", "refund", "--dry-run"); err != nil || !strings.Contains(out, "12 dead letters would be worked on; 0 of them") {
+		t.Errorf("the command line: %v\n%s", err, out)
+	}
 	healthy.Store(true)
 	var bulk struct {
 		ID       string         `json:"id"`
@@ -77,6 +81,12 @@ func TestBulkRetry(t *testing.T) {
 	})
 	if bulk.Progress["succeeded"] != float64(n) {
 		t.Errorf("%+v", bulk)
+	}
+	if out, err := u.Run("bulk", bulk.ID); err != nil || !strings.Contains(out, "completed") {
+		t.Errorf("the command line: %v\n%s", err, out)
+	}
+	if out, err := u.Run("errors", "--status", "open"); err != nil || !strings.Contains(out, "no such account") {
+		t.Errorf("the command line: %v\n%s", err, out)
 	}
 	if got := ran.Load(); got != 2*n {
 		t.Errorf("%d calls of the executor, want %d: each dead letter runs once more", got, 2*n)

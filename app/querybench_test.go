@@ -251,13 +251,15 @@ func BenchmarkStream(b *testing.B) {
 	proctest.Eventually(b, 2*time.Minute, "every reader follows", func() (bool, string) {
 		return open.Load() == int64(clients), fmt.Sprint(open.Load(), " of ", clients)
 	})
-	idle := rss(u.Process.Pid())
+	idle, idleOwn := memory(u.Process.Pid())
+	used := cpu(b, u.Process.Pid())
 	const seconds, slice = 10, 50 * time.Millisecond
 	perSlice, turn := rate*int(slice)/int(time.Second), 0
 	var ids timeline.IDGenerator
 	tick := time.NewTicker(slice)
 	defer tick.Stop()
-	began, sent, peak := time.Now(), 0, int64(0)
+	began, sent := time.Now(), 0
+	var peak, peakOwn int64
 	for range seconds * int(time.Second/slice) {
 		<-tick.C
 		batch := make([]timeline.Event, perSlice)
@@ -275,9 +277,11 @@ func BenchmarkStream(b *testing.B) {
 		}
 		send(b, u, batch)
 		sent += len(batch)
-		peak = max(peak, rss(u.Process.Pid()))
+		resident, own := memory(u.Process.Pid())
+		peak, peakOwn = max(peak, resident), max(peakOwn, own)
 	}
 	lasted := time.Since(began)
+	b.ReportMetric((cpu(b, u.Process.Pid())-used).Seconds()/lasted.Seconds(), "cores")
 	proctest.Eventually(b, 30*time.Second, "the last updates arrive", func() (bool, string) {
 		return messages.Load() >= int64(clients*(seconds-1)), fmt.Sprint(messages.Load())
 	})
@@ -290,19 +294,45 @@ func BenchmarkStream(b *testing.B) {
 	b.ReportMetric(float64(sent)/lasted.Seconds(), "events/s")
 	b.ReportMetric(float64(len(took))/lasted.Seconds(), "messages/s")
 	b.ReportMetric(float64(idle)/(1<<20), "idle-MB")
+	b.ReportMetric(float64(idleOwn)/(1<<20), "idle-own-MB")
 	b.ReportMetric(float64(peak)/(1<<20), "peak-MB")
+	b.ReportMetric(float64(peakOwn)/(1<<20), "peak-own-MB")
 }
 
-// rss is the resident memory of a process, in bytes; 0 where it is not to be had.
-func rss(pid int) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+// memory is the memory of a process, in bytes: what is resident, and what of that is
+// its own and no file's (the log is mapped into memory); 0 where not to be had.
+func memory(pid int) (resident, own int64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0
+	for line := range strings.SplitSeq(string(text), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		n, _ := strconv.ParseInt(fields[1], 10, 64)
+		switch fields[0] {
+		case "VmRSS:":
+			resident = n << 10
+		case "RssAnon:":
+			own = n << 10
+		}
 	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	return resident, own
+}
+
+// cpu is the processors' time that a process has taken.
+func cpu(b *testing.B, pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	var sum time.Duration
+	for _, ticks := range fields[11:13] {
+		n, _ := strconv.Atoi(ticks)
+		sum += time.Duration(n) * 10 * time.Millisecond
+	}
+	return sum
 }

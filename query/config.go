@@ -69,6 +69,10 @@ type Config struct {
 	// the store does not show it. Defaults to 10 s.
 	OverlayTTL time.Duration
 
+	// HealthTTL is how long an answer about a namespace's health serves others who ask
+	// the same. Defaults to 500 ms.
+	HealthTTL time.Duration
+
 	// MaxBulkItems bounds the dead letters of one bulk action. Defaults to 10 000.
 	MaxBulkItems int
 	// BulkInterval is how often bulk actions are looked for, their outcomes read and
@@ -97,6 +101,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.StreamWriteTimeout, 30*time.Second)
 	setDefault(&c.StreamPending, 256)
 	setDefault(&c.OverlayTTL, 10*time.Second)
+	setDefault(&c.HealthTTL, 500*time.Millisecond)
 	setDefault(&c.MaxBulkItems, 10_000)
 	setDefault(&c.BulkInterval, 2*time.Second)
 	if len(c.SessionKey) == 0 {
@@ -139,7 +144,7 @@ func (c Config) Validate() error {
 		{"max streams", c.MaxStreams > 0}, {"max streams per token", c.MaxStreamsPerToken > 0},
 		{"stream heartbeat", c.StreamHeartbeat > 0}, {"stream interval", c.StreamInterval > 0},
 		{"stream write timeout", c.StreamWriteTimeout > 0}, {"stream pending", c.StreamPending > 0},
-		{"overlay ttl", c.OverlayTTL > 0}, {"max bulk items", c.MaxBulkItems > 0}, {"bulk interval", c.BulkInterval > 0},
+		{"overlay ttl", c.OverlayTTL > 0}, {"health ttl", c.HealthTTL > 0}, {"max bulk items", c.MaxBulkItems > 0}, {"bulk interval", c.BulkInterval > 0},
 	} {
 		if !f.ok {
 			errs = append(errs, fmt.Errorf("%s: must be more than zero", f.name))

@@ -116,7 +116,7 @@ func (s *Server) getHealth(r *request) error {
 	if err := r.params.err(); err != nil {
 		return err
 	}
-	h, err := s.deps.Reader.Health(r.ctx, r.scope, window)
+	h, err := s.health.read(r.ctx, r.scope, window)
 	if err != nil {
 		return readFailure("read health", err)
 	}

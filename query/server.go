@@ -52,6 +52,7 @@ type Server struct {
 	streams  *quota
 	overlay  *overlay
 	settings *settings
+	health   *healthCache
 	locks    *taskLocks
 	working  chan struct{} // one token a request in work
 	ids      timeline.IDGenerator
@@ -119,6 +120,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		locks:    newTaskLocks(), working: make(chan struct{}, cfg.MaxConcurrent),
 	}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
+	s.health = newHealthCache(s.base, deps.Reader, cfg.HealthTTL, cfg.QueryTimeout, deps.Now)
 	s.streamBase, s.cancelStreams = context.WithCancelCause(s.base)
 	s.bulkBase, s.cancelBulks = context.WithCancelCause(s.base)
 	s.bulks, s.bulksDone = newBulks(s), make(chan struct{})

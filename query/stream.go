@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime/debug"
 	"strings"
@@ -150,7 +149,13 @@ func (st *stream) run(ctx context.Context, cancel context.CancelCauseFunc, messa
 	go func() {
 		// The reader has nothing more to say: what ends here is the connection.
 		defer close(gone)
-		_, _ = io.Copy(io.Discard, st.conn)
+		// A few bytes: io.Copy would hold a buffer of 8 KiB for every reader.
+		var b [16]byte
+		for {
+			if _, err := st.conn.Read(b[:]); err != nil {
+				break
+			}
+		}
 		cancel(errors.New("the reader went away"))
 	}()
 	followed := make(chan struct{})

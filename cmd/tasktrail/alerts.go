@@ -24,7 +24,7 @@ import (
 
 func newAlerts() *cobra.Command {
 	c := &cobra.Command{Use: "alerts", Short: "List alerts, check a file of rules, try it on the past", Args: cobra.NoArgs}
-	c.AddCommand(newAlertsList(), newAlertsCheck(), newAlertsTest())
+	c.AddCommand(newAlertsList(), newAlertsAcknowledge(), newAlertsCheck(), newAlertsTest())
 	return c
 }
 

@@ -19,7 +19,7 @@ import (
 // name.
 func listFlags(c *cobra.Command, names ...string) func() url.Values {
 	for _, n := range names {
-		c.Flags().String(strings.ReplaceAll(n, "_", "-"), "", "only rows with this "+strings.ReplaceAll(n, "_", " "))
+		filterFlag(c, n)
 	}
 	limit := c.Flags().Int("limit", 50, "how many rows, 1 to 200")
 	cursor := c.Flags().String("cursor", "", "go on from the cursor of the page before")
@@ -35,6 +35,20 @@ func listFlags(c *cobra.Command, names ...string) func() url.Values {
 		}
 		return q
 	}
+}
+
+// filterFlag adds the flag of a query parameter.
+func filterFlag(c *cobra.Command, name string) {
+	help, known := map[string]string{
+		"from": "at this time or later, such as 2026-01-31T12:00:00Z", "to": "before this time",
+		"text": "text to look for", "error": "text to look for in the error's message", "min_attempts": "at least so many attempts",
+		"min_duration": "took at least this long, such as 90s", "max_duration": "took at most this long",
+		"acknowledged": "true or false: whether somebody took it up", "silenced": "true or false: whether a silence holds it back",
+	}[name]
+	if !known {
+		help = "only this " + strings.ReplaceAll(name, "_", " ") + "; several separated by commas"
+	}
+	c.Flags().String(strings.ReplaceAll(name, "_", "-"), "", help)
 }
 
 func (a *api) table(header string) *tabwriter.Writer {
@@ -53,7 +67,7 @@ func (a *api) more(next string) error {
 
 func newTasks() *cobra.Command {
 	c := &cobra.Command{Use: "tasks", Short: "List tasks", Args: cobra.NoArgs}
-	query := listFlags(c, "state", "type", "queue", "agent", "provider", "user_id", "text")
+	query := listFlags(c, "state", "type", "queue", "agent", "provider", "user_id", "severity", "reason", "fingerprint", "trace_id", "text", "error", "min_attempts", "min_duration", "max_duration", "from", "to")
 	active := c.Flags().Bool("active", false, "only tasks that have not ended")
 	return apiCommand(c, func(ctx context.Context, a *api, _ []string) error {
 		q := query()
@@ -94,9 +108,13 @@ func newTimeline() *cobra.Command {
 	})
 }
 
+// letterFilters select dead letters, in a list and for a bulk action.
+var letterFilters = []string{"severity", "reason", "type", "queue", "agent", "provider", "fingerprint", "user_id", "task_id", "trace_id", "text", "min_attempts", "min_duration", "max_duration", "from", "to"}
+
 func newFailed() *cobra.Command {
-	c := &cobra.Command{Use: "failed", Short: "List dead letters", Args: cobra.NoArgs}
-	query := listFlags(c, "status", "severity", "reason", "type", "queue", "agent", "provider", "fingerprint", "user_id", "text")
+	c := &cobra.Command{Use: "failed", Short: "List dead letters; retry or discard many of them", Args: cobra.NoArgs}
+	c.AddCommand(newBulkOrder("retry"), newBulkOrder("discard"))
+	query := listFlags(c, append([]string{"status"}, letterFilters...)...)
 	return apiCommand(c, func(ctx context.Context, a *api, _ []string) error {
 		var page struct {
 			Data []timeline.DeadLetter `json:"data"`
@@ -125,11 +143,7 @@ func errorText(e *timeline.Error) string {
 	if e == nil {
 		return "-"
 	}
-	line, _, _ := strings.Cut(e.Message, "\n")
-	if r := []rune(line); len(r) > 60 {
-		line = string(r[:59]) + "…"
-	}
-	return e.Kind + ": " + line
+	return e.Kind + ": " + cutLine(e.Message)
 }
 
 // what says in a few words what is worth knowing of an event.
