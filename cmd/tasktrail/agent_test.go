@@ -134,9 +134,11 @@ func TestSidecarOverUp(t *testing.T) {
 	}
 	wantLife(t, u, "heals", lives["exhausted_after_2"])
 	healed.Store(true)
-	if _, err := u.Call(http.MethodPost, fmt.Sprintf("/failed-tasks/%v/retry", a["dead_letter_id"]), `{"reason":"the bank is back"}`, nil); err != nil {
-		t.Fatal(err)
-	}
+	// Dead letters are read a moment later than the timeline.
+	proctest.Eventually(t, 20*time.Second, "the retry is taken", func() (bool, string) {
+		_, err := u.Call(http.MethodPost, fmt.Sprintf("/failed-tasks/%v/retry", a["dead_letter_id"]), `{"reason":"the bank is back"}`, nil)
+		return err == nil, fmt.Sprint(err)
+	})
 	wantLife(t, u, "heals", append(slices.Clone(lives["exhausted_after_2"]), "r2 dlq_retry_requested", "r2 task_retried", "r2 task_started",
 		"r2 a1 attempt_started", "r2 a1 attempt_success", "r2 task_completed", "r2 dlq_resolved"))
 	mu.Lock()
