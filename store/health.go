@@ -34,12 +34,20 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 	defer cancel()
 	args := []any{clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("from", nanos(at.Add(-window)))}
 	ended := map[timeline.State]int64{}
+	var letters letterDepth
+	var lettersOf, endedOf time.Time // where they are of before
 	var steps []func() error
 	if scope.UserID == "" {
 		steps = []func() error{
 			func() error { return s.healthOpen(ctx, &h, args[:1]) },
-			func() error { return s.healthEnded(ctx, &h, ended, namespaceOf(scope), at.Add(-window)) },
-			func() error { return s.healthLetters(ctx, &h, namespaceOf(scope), "") },
+			func() (err error) {
+				endedOf, err = s.healthEnded(ctx, &h, ended, namespaceOf(scope), window)
+				return err
+			},
+			func() (err error) {
+				letters, lettersOf, err = s.healthLetters(ctx, namespaceOf(scope), "", at)
+				return err
+			},
 			func() error { return s.healthBreakers(ctx, &h, at, args[:1]) },
 		}
 	} else {
@@ -51,7 +59,10 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 					user+" AND (NOT "+sqlEnded+" OR "+sqlDecided+" >= "+sqlFrom+")", args)
 			},
 			func() error { return s.healthOutcomes(ctx, &h, user, args) },
-			func() error { return s.healthLetters(ctx, &h, namespaceOf(scope), scope.UserID) },
+			func() (err error) {
+				letters, lettersOf, err = s.healthLetters(ctx, namespaceOf(scope), scope.UserID, at)
+				return err
+			},
 		}
 	}
 	// Side by side: most of a small query's time is planning.
@@ -65,6 +76,15 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 		return readmodel.Health{}, fmt.Errorf("read health: %w", err)
 	}
 	maps.Copy(h.Tasks, ended)
+	h.DeadLetters, h.OldestDeadLetterAt = int64(letters.n), letters.oldest
+	var stale []string
+	if !endedOf.IsZero() {
+		stale = append(stale, "failed and cancelled tasks are of "+endedOf.Format(time.RFC3339))
+	}
+	if !lettersOf.IsZero() {
+		stale = append(stale, "dead letters are of "+lettersOf.Format(time.RFC3339))
+	}
+	h.Stale = strings.Join(stale, "; ")
 	if scope.UserID != "" {
 		h.Queues = []readmodel.QueueDepth{}
 	}
@@ -88,14 +108,20 @@ const manyTasks = 2000
 // amongTasks is the condition that a task is one of those that a query selects,
 // and reports whether there are any.
 func (s *Store) amongTasks(ctx context.Context, sql string, args []any) (where string, named []any, err error) {
+	where, named, _, err = s.amongCounted(ctx, sql, args)
+	return where, named, err
+}
+
+// amongCounted is amongTasks that also tells how many there are, up to manyTasks+1.
+func (s *Store) amongCounted(ctx context.Context, sql string, args []any) (where string, named []any, n int, err error) {
 	ids, err := s.column(ctx, "SELECT DISTINCT task_id FROM ("+sql+") LIMIT "+strconv.Itoa(manyTasks+1), args...)
 	switch {
 	case err != nil || len(ids) == 0:
-		return "", nil, err
+		return "", nil, 0, err
 	case len(ids) > manyTasks:
-		return "s.task_id IN (" + sql + ")", args, nil
+		return "s.task_id IN (" + sql + ")", args, len(ids), nil
 	default:
-		return "s.task_id IN {tasks:Array(String)}", append(slices.Clip(args), clickhouse.Named("tasks", ids)), nil
+		return "s.task_id IN {tasks:Array(String)}", append(slices.Clip(args), clickhouse.Named("tasks", ids)), len(ids), nil
 	}
 }
 
@@ -114,30 +140,39 @@ const sqlTroubles = "troubles WHERE namespace = {ns:String} AND slot >= toStartO
 // healthEnded counts tasks and runs that ended within the window. Those whose
 // first run completed are counted by slot; in troubles stand all others, and
 // those that came to something else after all.
-func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, ended map[timeline.State]int64, namespace string, from time.Time) error {
+func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, ended map[timeline.State]int64, namespace string, window time.Duration) (of time.Time, err error) {
+	from := h.GeneratedAt.Add(-window)
 	sum, err := s.outcomesSince(ctx, namespace, from)
 	if err != nil {
-		return err
+		return of, err
 	}
 	args := []any{clickhouse.Named("ns", namespace), clickhouse.Named("from", nanos(from))}
-	var n, failedRuns, lost uint64
-	err = s.read.QueryRow(ctx, "SELECT count(), uniqExactIf((task_id, run), type = 'task_failed'), uniqExactIf(task_id, type = 'task_lost') FROM "+sqlTroubles, args...).
-		Scan(&n, &failedRuns, &lost)
+	var tasks, failedRuns, lost uint64
+	err = s.read.QueryRow(ctx, "SELECT uniqExact(task_id), uniqExactIf((task_id, run), type = 'task_failed'), uniqExactIf(task_id, type = 'task_lost') FROM "+sqlTroubles, args...).
+		Scan(&tasks, &failedRuns, &lost)
 	if err != nil {
-		return err
+		return of, err
 	}
-	var completed, failed, cancelled, counted uint64
-	if n > 0 {
-		err = s.read.QueryRow(ctx, lines(
-			"SELECT countIf(state = 'completed' AND within), countIf(state = 'failed' AND within), countIf(state = 'cancelled' AND within),",
-			"    countIf(completed_at >= "+sqlFrom+")",
-			"FROM (SELECT "+sqlState()+" AS state, "+sqlDecided+" >= "+sqlFrom+" AS within, completed_at",
-			"  FROM "+taskRows("s.task_id IN (SELECT task_id FROM "+sqlTroubles+")", "decide completed_at")+")"), args...).
-			Scan(&completed, &failed, &cancelled, &counted)
-		if err != nil {
-			return err
+	var e troubledEnds
+	key := namespace + " " + window.String()
+	a, known, anew := s.troubles.get(key, h.GeneratedAt)
+	switch {
+	case tasks == 0:
+	case known && tasks >= agedWorth:
+		e, of = a.value, a.of
+		if anew {
+			s.beside(func(ctx context.Context) {
+				if _, err := s.countTroubled(ctx, namespace, window, int(tasks)); err != nil {
+					s.troubles.forget(key)
+				}
+			})
+		}
+	default:
+		if e, err = s.countTroubled(ctx, namespace, window, int(tasks)); err != nil {
+			return of, err
 		}
 	}
+	completed, failed, cancelled, counted := e.completed, e.failed, e.cancelled, e.counted
 	for state, n := range map[timeline.State]int64{
 		timeline.StateCompleted: int64(sum.completedTasks) - int64(counted) + int64(completed),
 		timeline.StateFailed:    int64(failed), timeline.StateCancelled: int64(cancelled),
@@ -148,7 +183,23 @@ func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, ended map[
 	}
 	h.Completed, h.Failed, h.Lost = int64(sum.completedRuns), int64(failedRuns), int64(lost)
 	h.Execution = sum.execution()
-	return nil
+	return of, nil
+}
+
+// countTroubled judges the tasks with troubles within a window that ends now.
+func (s *Store) countTroubled(ctx context.Context, namespace string, window time.Duration, tasks int) (e troubledEnds, err error) {
+	at := now()
+	err = s.read.QueryRow(ctx, lines(
+		"SELECT countIf(state = 'completed' AND within), countIf(state = 'failed' AND within), countIf(state = 'cancelled' AND within),",
+		"    countIf(completed_at >= "+sqlFrom+")",
+		"FROM (SELECT "+sqlState()+" AS state, "+sqlDecided+" >= "+sqlFrom+" AS within, completed_at",
+		"  FROM "+taskRows("s.task_id IN (SELECT task_id FROM "+sqlTroubles+")", "decide completed_at")+")"),
+		clickhouse.Named("ns", namespace), clickhouse.Named("from", nanos(at.Add(-window)))).
+		Scan(&e.completed, &e.failed, &e.cancelled, &e.counted)
+	if err == nil {
+		s.troubles.set(namespace+" "+window.String(), e, at, tasks)
+	}
+	return e, err
 }
 
 // healthTasks counts tasks by state, of the given rows.
@@ -231,37 +282,37 @@ const sqlNothingCameOfIt = "(" + sqlRank + " IN (10, 170) OR (" + sqlRank + " = 
 
 // healthLetters counts the pending dead letters: those of the last run that has
 // one, which no run completed, nobody settled, and no run is trying to save.
-// Where thousands of tasks have any, they are counted beside the reads, and the
-// answer says as of when.
-func (s *Store) healthLetters(ctx context.Context, h *readmodel.Health, namespace, user string) error {
-	if d, known, count := s.letters.get(namespace, h.GeneratedAt); known && user == "" {
-		if count {
+// Where many tasks have any, they are counted beside the reads.
+func (s *Store) healthLetters(ctx context.Context, namespace, user string, at time.Time) (d letterDepth, of time.Time, err error) {
+	if a, known, anew := s.letters.get(namespace, at); known && user == "" {
+		if anew {
 			s.beside(func(ctx context.Context) {
 				if _, err := s.countLetters(ctx, namespace, ""); err != nil {
 					s.letters.forget(namespace)
 				}
 			})
 		}
-		h.DeadLetters, h.OldestDeadLetterAt = int64(d.n), d.oldest
-		h.Stale = "dead_letter_depth is of " + d.read.Format(time.RFC3339)
-		return nil
+		return a.value, a.of, nil
 	}
-	d, err := s.countLetters(ctx, namespace, user)
-	h.DeadLetters, h.OldestDeadLetterAt = int64(d.n), d.oldest
-	return err
+	d, err = s.countLetters(ctx, namespace, user)
+	return d, time.Time{}, err
 }
 
 func (s *Store) countLetters(ctx context.Context, namespace, user string) (d letterDepth, err error) {
-	d.read = now()
+	at := now()
 	args := []any{clickhouse.Named("ns", namespace), clickhouse.Named("scope_user", user)}
 	candidates, tasks := "SELECT task_id FROM letter_tasks WHERE namespace = {ns:String} AND dead_letter_run > completed_run", "dead_letter_run > completed_run"
 	if user != "" {
 		candidates += " AND task_id IN (" + sqlUserTasks + "{scope_user:String})"
 		tasks += " AND user_id = {scope_user:String}"
 	}
-	among, args, err := s.amongTasks(ctx, candidates, args)
-	if err != nil || among == "" {
+	among, args, tasksFound, err := s.amongCounted(ctx, candidates, args)
+	if err != nil {
 		return d, err
+	}
+	if among == "" {
+		s.letters.forget(namespace)
+		return d, nil
 	}
 	var oldest time.Time
 	err = s.read.QueryRow(ctx, lines(
@@ -278,10 +329,8 @@ func (s *Store) countLetters(ctx context.Context, namespace, user string) (d let
 	if d.n > 0 {
 		d.oldest = oldest.UTC()
 	}
-	if user == "" && strings.Contains(among, "letter_tasks") {
-		s.letters.set(namespace, d)
-	} else if user == "" {
-		s.letters.forget(namespace)
+	if user == "" {
+		s.letters.set(namespace, d, at, tasksFound)
 	}
 	return d, nil
 }

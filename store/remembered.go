@@ -41,54 +41,69 @@ func (w *windows) set(namespace string, rows int, since, at time.Time) {
 	w.byRows[windowKey{namespace, rows}] = window{since, at}
 }
 
-// letterDepths remembers the depth of dead letters where so many are pending
-// that counting them takes long.
-type letterDepths struct {
-	mu          sync.Mutex
-	byNamespace map[string]letterDepth
+// aged remembers answers that take long, so that readers need not wait: they are
+// made anew beside the reads and told with the time they are of.
+type aged[T any] struct {
+	mu    sync.Mutex
+	byKey map[string]agedAnswer[T]
 }
 
-type letterDepth struct {
-	n        uint64
-	oldest   time.Time
-	read     time.Time
-	counting bool
+type agedAnswer[T any] struct {
+	value  T
+	of     time.Time
+	making bool
 }
 
-// depthAge is how old a remembered depth may be before it is counted anew, and
-// depthEnd before it is not told any more.
+// agedAnew is how old an answer may be before it is made anew, and agedEnd before
+// it is not told any more.
 const (
-	depthAge = time.Second
-	depthEnd = 15 * time.Second
+	agedAnew = time.Second
+	agedEnd  = 15 * time.Second
+	// agedWorth is from how many tasks on an answer is remembered.
+	agedWorth = 200
 )
 
-// get returns what is remembered, and whether the caller should count anew.
-func (l *letterDepths) get(namespace string, at time.Time) (d letterDepth, known, count bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	d, known = l.byNamespace[namespace]
-	if !known || at.Sub(d.read) > depthEnd {
-		return d, false, false
+// get returns what is remembered, and whether the caller should make it anew.
+func (m *aged[T]) get(key string, at time.Time) (a agedAnswer[T], known, anew bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, known = m.byKey[key]
+	if !known || at.Sub(a.of) > agedEnd {
+		return a, false, false
 	}
-	if count = at.Sub(d.read) > depthAge && !d.counting; count {
-		d.counting = true
-		l.byNamespace[namespace] = d
+	if anew = at.Sub(a.of) > agedAnew && !a.making; anew {
+		a.making = true
+		m.byKey[key] = a
 	}
-	return d, true, count
+	return a, true, anew
 }
 
-// set remembers a depth, forget takes back that it is being counted.
-func (l *letterDepths) set(namespace string, d letterDepth) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.byNamespace == nil || len(l.byNamespace) >= rememberedNamespaces {
-		l.byNamespace = map[string]letterDepth{}
+// set remembers an answer of many tasks and forgets one of few.
+func (m *aged[T]) set(key string, value T, of time.Time, tasks int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if tasks < agedWorth {
+		delete(m.byKey, key)
+		return
 	}
-	l.byNamespace[namespace] = d
+	if m.byKey == nil || len(m.byKey) >= rememberedNamespaces {
+		m.byKey = map[string]agedAnswer[T]{}
+	}
+	m.byKey[key] = agedAnswer[T]{value: value, of: of}
 }
 
-func (l *letterDepths) forget(namespace string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.byNamespace, namespace)
+func (m *aged[T]) forget(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.byKey, key)
 }
+
+// letterDepth is how many dead letters are pending, and the oldest.
+type letterDepth struct {
+	n      uint64
+	oldest time.Time
+}
+
+// troubledEnds is how tasks with troubles ended within a window, and how many of
+// them are counted among those whose first run completed.
+type troubledEnds struct{ completed, failed, cancelled, counted uint64 }

@@ -134,3 +134,36 @@ func TestQuantilesOfRollups(t *testing.T) {
 		}
 	}
 }
+
+// Where many tasks failed, health tells what it counted a moment ago and says of
+// when that is; it is counted anew beside the reads.
+func TestHealthSaysWhatIsOfBefore(t *testing.T) {
+	s := open(t)
+	script := lives(t)["permanent"]
+	var events []timeline.Event
+	const tasks = 300
+	for i := range tasks {
+		events = append(events, live(t, timeline.Task{Namespace: "default", ID: fmt.Sprint("t", i), Type: "mail", Queue: "q"}, script)...)
+	}
+	write(t, s, events...)
+	check := func(want int64, stale bool) bool {
+		t.Helper()
+		h, err := s.Health(t.Context(), everything, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stale != (h.Stale != "") {
+			t.Errorf("stale: %q", h.Stale)
+		}
+		return h.DeadLetters == want && h.Tasks[timeline.StateFailed] == want
+	}
+	if !check(tasks, false) || !check(tasks, true) {
+		t.Error("the failed tasks are not counted")
+	}
+	write(t, s, live(t, timeline.Task{Namespace: "default", ID: "one more", Type: "mail", Queue: "q"}, script)...)
+	for deadline := time.Now().Add(30 * time.Second); !check(tasks+1, true); {
+		if time.Now().After(deadline) {
+			t.Fatal("what is remembered is not counted anew")
+		}
+	}
+}

@@ -118,10 +118,11 @@ type Store struct {
 	read   driver.Conn
 	writer writer
 
-	// slots, windows and letters make the next read quicker.
-	slots   slotSums
-	windows windows
-	letters letterDepths
+	// These make the next read quicker.
+	slots    slotSums
+	windows  windows
+	letters  aged[letterDepth]
+	troubles aged[troubledEnds]
 
 	// rolled is when slots were last looked for that want rolling up.
 	rolled atomic.Int64
