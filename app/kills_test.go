@@ -149,6 +149,7 @@ type senders struct {
 	stop    chan struct{}
 	running sync.WaitGroup
 	acked   atomic.Int64 // requests
+	limit   atomic.Int64 // of them, until more are waited for: a killed engine is behind
 
 	mu     sync.Mutex
 	events map[string]bool
@@ -169,10 +170,16 @@ func (s *senders) work(name string) {
 	var ids timeline.IDGenerator
 	seq := uint64(0)
 	for n := 0; ; n++ {
-		select {
-		case <-s.stop:
-			return
-		default:
+		for enough := true; enough; enough = s.acked.Load() >= s.limit.Load() {
+			wait := time.Duration(0)
+			if s.acked.Load() >= s.limit.Load() {
+				wait = 2 * time.Millisecond
+			}
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(wait):
+			}
 		}
 		var records [][]byte
 		var sent []string
@@ -227,6 +234,7 @@ func (s *senders) post(body []byte) bool {
 
 func (s *senders) await(requests int64) {
 	s.p.t.Helper()
+	s.limit.Store(requests + 8)
 	proctest.Eventually(s.p.t, time.Minute, fmt.Sprint(requests, " requests are acknowledged"), func() (bool, string) {
 		n := s.acked.Load()
 		return n >= requests, fmt.Sprint(n)
@@ -302,9 +310,10 @@ func TestKillsAtRandomLoseNothingAndRepeatNothing(t *testing.T) {
 		s.await(s.acked.Load() + 5 + rand.Int64N(60))
 		what := []string{"collector", "engine", "both"}[rand.IntN(3)]
 		if what != "collector" {
-			if pid := p.engine.PID(); pid > 0 {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
+			proctest.Eventually(t, time.Minute, "an engine to be killed", func() (bool, string) {
+				pid := p.engine.PID()
+				return pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil, fmt.Sprint(pid)
+			})
 		}
 		if what != "engine" {
 			p.killCollector()
