@@ -64,6 +64,9 @@ type Alerting struct {
 	lock   *os.File
 	holder string
 
+	// reloading lets one change of the rules after the other.
+	reloading sync.Mutex
+
 	mu       sync.Mutex
 	state    *state
 	journal  *journal

@@ -149,6 +149,8 @@ func (a *Alerting) force(f *file) {
 // Reload reads the file of rules again. After an error what was in force stays
 // in force, and an alert says so.
 func (a *Alerting) Reload() error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
 	f, err := a.readFile()
 	now := time.Now()
 	if err == nil {
