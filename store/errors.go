@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -54,7 +57,78 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, within readmo
 	if err := rows.Err(); err != nil {
 		return list, fmt.Errorf("list errors: %w", err)
 	}
+	if err := s.errorCounts(ctx, scope, within, found); err != nil {
+		return list, fmt.Errorf("count errors over time: %w", err)
+	}
 	return finish(page, found, func(g *readmodel.ErrorGroup) readmodel.Position {
 		return readmodel.Position{At: g.LastSeen, ID: g.Fingerprint}
 	}), nil
+}
+
+// errorCounts fills in how the groups spread over time, types and queues.
+func (s *Store) errorCounts(ctx context.Context, scope readmodel.Scope, within readmodel.Range, groups []readmodel.ErrorGroup) (err error) {
+	if len(groups) == 0 {
+		return nil
+	}
+	byPrint := map[string]*readmodel.ErrorGroup{}
+	from, to := within.From, within.To
+	for i := range groups {
+		g := &groups[i]
+		byPrint[g.Fingerprint] = g
+		if within.From.IsZero() && (from.IsZero() || g.FirstSeen.Before(from)) {
+			from = g.FirstSeen
+		}
+	}
+	if to.IsZero() {
+		to = now()
+	}
+	step := max(to.Sub(from)/readmodel.ErrorBuckets+1, 1)
+	for i := range groups {
+		groups[i].Counts = make([]int64, readmodel.ErrorBuckets)
+		groups[i].CountsFrom, groups[i].CountsStep = from.UTC(), timeline.Millis(step)
+	}
+	q := &filter{}
+	if scope.UserID != "" {
+		q.add("user_id = {scope_user:String}", "scope_user", scope.UserID)
+	}
+	q.within("occurred_at", "occurred", within)
+	ctx, cancel := s.reading(ctx, scanRead)
+	defer cancel()
+	rows, err := s.read.Query(ctx, lines(
+		"SELECT fingerprint, toString(task_type), toString(queue), intDiv(toUnixTimestamp64Nano(occurred_at) - {start:Int64}, {step:Int64}) AS part,",
+		"    uniqExactIf(event_id, kind = 0), uniqExactIf(event_id, kind = 1)",
+		"FROM failures WHERE namespace = {ns:String} AND kind < 2 AND fingerprint IN {prints:Array(String)} AND "+q.sql(),
+		"GROUP BY fingerprint, task_type, queue, part"),
+		append(q.args, clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("start", nanos(from)), clickhouse.Named("step", int64(step)),
+			clickhouse.Named("prints", slices.Collect(maps.Keys(byPrint))))...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var print, kind, queue string
+		var part int64
+		var attempts, letters uint64
+		if err := rows.Scan(&print, &kind, &queue, &part, &attempts, &letters); err != nil {
+			return err
+		}
+		g := byPrint[print]
+		if g == nil {
+			continue
+		}
+		g.Counts[min(max(part, 0), readmodel.ErrorBuckets-1)] += int64(attempts)
+		i := slices.IndexFunc(g.ByType, func(c readmodel.ErrorCount) bool { return c.Type == kind && c.Queue == queue })
+		if i < 0 {
+			i = len(g.ByType)
+			g.ByType = append(g.ByType, readmodel.ErrorCount{Type: kind, Queue: queue})
+		}
+		g.ByType[i].Count += int64(attempts)
+		g.ByType[i].DeadLetters += int64(letters)
+	}
+	for i := range groups {
+		slices.SortFunc(groups[i].ByType, func(a, b readmodel.ErrorCount) int {
+			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Queue, b.Queue))
+		})
+	}
+	return rows.Err()
 }

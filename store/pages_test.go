@@ -239,6 +239,16 @@ func TestErrorsAreGroupedByFingerprint(t *testing.T) {
 		g.Sample.HTTPStatus != 503 || fmt.Sprint(g.Queues) != "[a b]" || g.FirstSeen.IsZero() || g.SampleTask == "" {
 		t.Errorf("%s, want %d attempts and %d letters", asJSON(t, g), attempts, letters)
 	}
+	var over, byType, byTypeLetters int64
+	for _, n := range g.Counts {
+		over += n
+	}
+	for _, c := range g.ByType {
+		byType, byTypeLetters = byType+c.Count, byTypeLetters+c.DeadLetters
+	}
+	if len(g.Counts) != readmodel.ErrorBuckets || over != attempts || byType != attempts || byTypeLetters != letters || len(g.ByType) != 2 {
+		t.Errorf("over time %v, by type %+v", g.Counts, g.ByType)
+	}
 	one, err := s.Errors(t.Context(), readmodel.Scope{Namespace: "default", UserID: "nobody"}, readmodel.Range{}, readmodel.Page{Limit: 10})
 	if err != nil || len(one.Rows) != 0 {
 		t.Errorf("nobody sees %d groups, %v", len(one.Rows), err)
