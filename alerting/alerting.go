@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/tasktrail/tasktrail/alerting/channel"
 	"github.com/tasktrail/tasktrail/alerting/rule"
+	"github.com/tasktrail/tasktrail/internal/filelock"
 	"github.com/tasktrail/tasktrail/internal/spool"
 	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/wire"
@@ -61,7 +63,7 @@ type Alerting struct {
 	deps   Deps
 	engine *rule.Engine
 	rec    wire.Record
-	lock   *os.File
+	lock   *filelock.Lock
 	holder string
 
 	// reloading lets one change of the rules after the other.
@@ -129,18 +131,18 @@ func (a *Alerting) open() error {
 	if err := os.MkdirAll(a.cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the directory: %w", err)
 	}
-	lock, err := lockDir(a.cfg.Dir)
+	lock, err := filelock.Try(filepath.Join(a.cfg.Dir, "lock"))
 	if err != nil {
-		return err
+		return fmt.Errorf("directory %s: %w", a.cfg.Dir, err)
 	}
 	j, damaged, err := openJournal(a.cfg.Dir, a.state.read)
 	if err != nil {
-		_ = lock.Close()
+		lock.Unlock()
 		return err
 	}
 	if a.holder, err = holderName(a.cfg); err != nil {
-		_, _ = lock.Close(), j.close()
-		return err
+		lock.Unlock()
+		return errors.Join(err, j.close())
 	}
 	a.lock, a.journal, a.stats.Damaged = lock, j, uint64(damaged)
 	if damaged > 0 {
@@ -220,7 +222,8 @@ func (a *Alerting) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.dog.close()
-	if err := errors.Join(a.journal.close(), a.lock.Close()); err != nil {
+	a.lock.Unlock()
+	if err := a.journal.close(); err != nil {
 		return fmt.Errorf("alerting: close: %w", err)
 	}
 	return nil

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
 	"strings"
 
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/agent/retry"
 	"github.com/tasktrail/tasktrail/agent/sidecar"
+	"github.com/tasktrail/tasktrail/internal/netguard"
 )
 
 // SidecarConfig turns the settings into those of a sidecar. Its error names every
@@ -26,17 +26,11 @@ func SidecarConfig(set Settings, log *slog.Logger) (sidecar.Config, error) {
 		CallbackTimeout: set.CallbackTimeout, ExecTimeout: set.ExecTimeout, Workers: int(set.AgentWorkers),
 		MaxTasks: int(set.AgentMaxTasks), QueueMaxBytes: set.AgentQueueBytes, Logger: log,
 	}
-	for text := range strings.SplitSeq(set.CallbackAllow, ",") {
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("callback_allow: %q is not a range such as 10.1.0.0/16", text))
-			continue
-		}
-		cfg.CallbackAllow = append(cfg.CallbackAllow, p.Masked())
+	allow, err := netguard.Parse(set.CallbackAllow)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("callback_allow: %w", err))
 	}
+	cfg.CallbackAllow = allow
 	for text := range strings.Lines(set.ExecQueue) {
 		if strings.TrimSpace(text) == "" {
 			continue

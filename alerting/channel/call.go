@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/tasktrail/tasktrail/internal/netguard"
 )
 
 // maxAnswerBytes is how much of an answer is read; its text is for the log.
@@ -24,7 +26,7 @@ type caller struct {
 func newCaller(c Config) *caller {
 	dialer := &net.Dialer{Timeout: c.Timeout.D()}
 	if !c.AllowPrivate {
-		dialer.Control = guard
+		dialer.Control = netguard.Guard(nil).Control
 	}
 	return &caller{url: c.URL, client: &http.Client{
 		Timeout: c.Timeout.D(),

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tasktrail/tasktrail/alerting/match"
 	"github.com/tasktrail/tasktrail/alerting/render"
+	hooks "github.com/tasktrail/tasktrail/internal/webhook"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -172,7 +172,7 @@ func (c Config) Validate() error {
 			fault("secrets: %d of them, want one, or two while they are changed", n)
 		}
 		for i, s := range c.Secrets {
-			if _, err := decodeSecret(s); err != nil {
+			if _, err := hooks.ParseSecret(s); err != nil {
 				fault("secrets[%d]: %w", i, err)
 			}
 		}
@@ -243,19 +243,6 @@ func (c Config) Redacted() Config {
 		c.URL = u.Scheme + "://" + u.Host + "/…"
 	}
 	return c
-}
-
-// decodeSecret reads a Standard Webhooks secret: 24 to 64 bytes as base64, with
-// or without the prefix whsec_.
-func decodeSecret(s string) ([]byte, error) {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, "whsec_"))
-	if err != nil {
-		return nil, errors.New("want whsec_ and base64")
-	}
-	if len(key) < 24 || len(key) > 64 {
-		return nil, fmt.Errorf("%d bytes, want 24 to 64", len(key))
-	}
-	return key, nil
 }
 
 // Host is where a channel leads, without what may be secret in that.

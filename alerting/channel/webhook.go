@@ -2,16 +2,13 @@ package channel
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
+	hooks "github.com/tasktrail/tasktrail/internal/webhook"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -37,7 +34,7 @@ type webhookBody struct {
 func newWebhook(c Config, links Links) (*webhook, error) {
 	w := &webhook{caller: newCaller(c)}
 	for i, s := range c.Secrets {
-		key, err := decodeSecret(s)
+		key, err := hooks.ParseSecret(s)
 		if err != nil {
 			return nil, fmt.Errorf("secrets[%d]: %w", i, err)
 		}
@@ -70,27 +67,10 @@ func (w *webhook) Notify(ctx context.Context, n Notification) error {
 	}
 	id, now := n.ID.String(), time.Now()
 	header := http.Header{}
-	header.Set("webhook-id", id)
-	header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+	header.Set(hooks.HeaderID, id)
+	header.Set(hooks.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
 	if len(w.keys) > 0 {
-		header.Set("webhook-signature", sign(w.keys, id, now, body))
+		header.Set(hooks.HeaderSignature, hooks.Sign(w.keys, id, now, body))
 	}
 	return w.post(ctx, w.url, body, header)
-}
-
-// sign gives a signature for each key: v1 and the HMAC-SHA256 over id, time and
-// body.
-func sign(keys [][]byte, id string, at time.Time, body []byte) string {
-	var b strings.Builder
-	for i, key := range keys {
-		h := hmac.New(sha256.New, key)
-		fmt.Fprintf(h, "%s.%d.", id, at.Unix())
-		h.Write(body)
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString("v1,")
-		b.WriteString(base64.StdEncoding.EncodeToString(h.Sum(nil)))
-	}
-	return b.String()
 }

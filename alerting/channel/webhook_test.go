@@ -3,12 +3,10 @@ package channel
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -152,29 +150,6 @@ func TestAReceiverInTrouble(t *testing.T) {
 			t.Errorf("%d bytes of an endless answer, error of %d", sent.Load(), len(err.Error()))
 		}
 	})
-}
-
-func TestGuard(t *testing.T) {
-	for ip, want := range map[string]bool{
-		"8.8.8.8": true, "2606:4700::1111": true, "1.1.1.1": true,
-		"127.0.0.1": false, "127.9.9.9": false, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false,
-		"100.100.100.200": false, "0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false, "198.18.0.1": false, "240.0.0.1": false,
-		"::1": false, "::": false, "fe80::1": false, "fc00::1": false, "fd00:ec2::254": false, "::ffff:127.0.0.1": false, "::ffff:8.8.8.8": true,
-		"::127.0.0.1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "ff02::1": false, "fec0::1": false, "2001::1": false,
-	} {
-		if got := public(netip.MustParseAddr(ip)); got != want {
-			t.Errorf("%s: %v", ip, got)
-		}
-		address := netip.AddrPortFrom(netip.MustParseAddr(ip), 443).String()
-		if err := guard("tcp", address, nil); (err == nil) != want {
-			t.Errorf("guard of %s: %v", address, err)
-		}
-	}
-	for _, odd := range [][2]string{{"udp", "8.8.8.8:53"}, {"tcp", "8.8.8.8"}, {"tcp", "name:80"}, {"tcp", "[fe80::1%eth0]:80"}, {"unix", "/run/x"}} {
-		if err := guard(odd[0], odd[1], nil); !errors.Is(err, errForbiddenAddress) {
-			t.Errorf("%v: %v", odd, err)
-		}
-	}
 }
 
 func TestAURLThatLeadsInsideIsNotCalled(t *testing.T) {

@@ -43,7 +43,7 @@ type Caller struct {
 
 // New returns a caller; Close frees its connections.
 func New(cfg Config) *Caller {
-	return &Caller{cfg: cfg, client: guard{cfg.Allow}.client()}
+	return &Caller{cfg: cfg, client: guarded(cfg.Allow)}
 }
 
 // Close closes connections that are not in use.

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/tasktrail/tasktrail/agent"
+	"github.com/tasktrail/tasktrail/internal/netguard"
 )
 
 // ErrForbiddenAddress is the error of a callback to an address that is not public
@@ -22,53 +22,20 @@ var ErrForbiddenAddress = errors.New("the callback's address is not public and i
 // further attempt is made.
 var ErrCallback = errors.New("missing_callback")
 
-// special are ranges that netip has no word for and that lead to no public host:
-// RFC 6890 and its registries, and the prefixes that carry an IPv4 address within
-// an IPv6 one.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
-}
-
-// guard decides which addresses callbacks may go to.
-type guard struct{ allow []netip.Prefix }
-
-// permit is called with the address that is dialled, after DNS has answered, so
-// that a name which changes its mind in between gains nothing.
-func (g guard) permit(address string) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return agent.Permanent(fmt.Errorf("%w: %q", ErrForbiddenAddress, address))
-	}
-	addr := ap.Addr().Unmap().WithZone("")
-	for _, p := range g.allow {
-		if p.Contains(addr) {
-			return nil
-		}
-	}
-	public := addr.IsGlobalUnicast() && !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast()
-	for _, p := range special {
-		public = public && !p.Contains(addr)
-	}
-	if !public {
-		return agent.Permanent(fmt.Errorf("%w: %s", ErrForbiddenAddress, addr))
-	}
-	return nil
-}
-
 // maxRedirects is how many redirects of one callback are followed.
 const maxRedirects = 5
 
-// client calls through the guard, redirects included, and through no proxy: a
-// proxy would be the one to dial.
-func (g guard) client() *http.Client {
+// guarded makes a client that calls through the guard, redirects included, and
+// through no proxy: a proxy would be the one to dial.
+func guarded(g netguard.Guard) *http.Client {
 	dialer := &net.Dialer{
 		Timeout: 10 * time.Second, KeepAlive: 30 * time.Second,
-		Control: func(_, address string, _ syscall.RawConn) error { return g.permit(address) },
+		Control: func(network, address string, c syscall.RawConn) error {
+			if err := g.Control(network, address, c); err != nil {
+				return agent.Permanent(fmt.Errorf("%w: %w", ErrForbiddenAddress, err))
+			}
+			return nil
+		},
 	}
 	return &http.Client{
 		Transport: &http.Transport{
