@@ -45,13 +45,20 @@ func main() {
 
 func serve(ctx context.Context, addr string, ui fs.FS) error {
 	w := &world{Store: querytest.NewStore(), broker: querytest.NewBroker()}
-	w.fill(time.Now())
+	now := time.Now()
+	w.fill(now)
+	o := newOperators(w.Store, now)
 	s, err := query.New(query.Config{
 		Addr: addr, UI: ui,
 		// Sessions outlive a restart, so that a test can see a page come back.
 		SessionKey: []byte("a key for development and tests only"),
 	}, query.Deps{
 		Reader: w, Writer: w.Store, Claimer: w.Store, Subscriber: w.broker,
+		Settings: w.Store, Alerts: o, Channels: o, Providers: o, Keys: o,
+		RequeueSecret: func(namespace, queue, salt string) (string, error) {
+			return "whsec_for-development-" + namespace + "-" + queue + "-" + salt, nil
+		},
+		Ready: map[string]query.ReadyFunc{"store": func(context.Context) error { return nil }},
 		Auth: tokens{
 			"admin":  {ID: "admin", Namespace: auth.AnyNamespace, Scopes: []auth.Scope{auth.ScopeAdmin}},
 			"reader": {ID: "key:reader", Namespace: "default", Scopes: []auth.Scope{auth.ScopeReadAll}},

@@ -1,15 +1,11 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { createRootRoute, createRoute, createRouter, Link, Outlet, redirect, retainSearchParams, RouterProvider } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Link, Outlet, redirect, retainSearchParams, RouterProvider } from "@tanstack/react-router";
 import { Problem } from "./api/client";
 import { Active } from "./pages/Active";
-import { Errors } from "./pages/Errors";
-import { Health } from "./pages/Health";
-import { Letters } from "./pages/Letters";
 import { Login } from "./pages/Login";
-import { Task } from "./pages/Task";
-import { Empty } from "./ui/parts";
+import { Empty, Failed } from "./ui/parts";
 import { PrefsProvider } from "./ui/prefs";
 import { Shell } from "./ui/Shell";
 import "./index.css";
@@ -24,11 +20,32 @@ const root = createRootRoute({
 });
 const login = createRoute({ getParentRoute: () => root, path: "/login", component: Login });
 const shell = createRoute({ getParentRoute: () => root, id: "shell", component: Shell });
-const page = (path: string, component: () => React.ReactNode) => createRoute({ getParentRoute: () => shell, path, component });
+type Component = Parameters<typeof createRoute>[0]["component"];
+const page = (path: string, component: Component) => createRoute({ getParentRoute: () => shell, path, component });
+// What is not the first page comes when it is gone to.
+const pages = [
+  page("/tasks", Active),
+  page("/tasks/$id", lazyRouteComponent(() => import("./pages/Task"), "Task")),
+  page("/search", lazyRouteComponent(() => import("./pages/Search"), "Search")),
+  page("/dead-letters", lazyRouteComponent(() => import("./pages/Letters"), "Letters")),
+  page("/errors", lazyRouteComponent(() => import("./pages/Errors"), "Errors")),
+  page("/alerts", lazyRouteComponent(() => import("./pages/Alerts"), "Alerts")),
+  page("/providers", lazyRouteComponent(() => import("./pages/Providers"), "Providers")),
+  page("/health", lazyRouteComponent(() => import("./pages/Health"), "Health")),
+  page("/settings", lazyRouteComponent(() => import("./pages/Settings"), "Settings")),
+];
 const home = createRoute({ getParentRoute: () => root, path: "/", beforeLoad: () => { throw redirect({ to: "/tasks" }); } });
 
+// A page that cannot be drawn says so: its script may be gone with the version it
+// belonged to.
+function Broken({ error }: { error: unknown }) {
+  return <Failed problem={error instanceof Error ? error : new Error(String(error))} again={() => location.reload()} />;
+}
+
 const router = createRouter({
-  routeTree: root.addChildren([home, login, shell.addChildren([page("/tasks", Active), page("/tasks/$id", Task), page("/dead-letters", Letters), page("/health", Health), page("/errors", Errors)])]),
+  routeTree: root.addChildren([home, login, shell.addChildren(pages)]),
+  defaultPreload: "intent",
+  defaultErrorComponent: Broken,
   // Values in the address are text, as people type them.
   parseSearch: (s) => Object.fromEntries(new URLSearchParams(s)),
   stringifySearch: (s) => {

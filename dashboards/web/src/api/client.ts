@@ -1,9 +1,9 @@
 // The one place that talks to the API. What fails becomes a Problem, also where
 // the answer is garbage or none came.
-import type { Accepted, Principal } from "./types";
+import type { Accepted, Principal, Readiness } from "./types";
 
 export class Problem extends Error {
-  constructor(readonly status: number, readonly code: string, title: string, readonly detail = "", readonly requestId = "", readonly retryAfter = 0) {
+  constructor(readonly status: number, readonly code: string, title: string, readonly detail = "", readonly requestId = "", readonly retryAfter = 0, readonly field = "") {
     super(detail ? `${title}: ${detail}` : title);
   }
 }
@@ -48,8 +48,8 @@ async function call<T>(method: string, url: string, init: RequestInit = {}): Pro
     throw new Problem(res.status, "unreadable", "The answer cannot be read", `status ${res.status}, not JSON`);
   }
   if (res.ok) return body as T;
-  const p = (body ?? {}) as { title?: string; detail?: string; code?: string; request_id?: string };
-  const problem = new Problem(res.status, p.code ?? "unknown", p.title ?? `Status ${res.status}`, p.detail, p.request_id, Number(res.headers.get("Retry-After") ?? 0));
+  const p = (body ?? {}) as { title?: string; detail?: string; code?: string; request_id?: string; field?: string };
+  const problem = new Problem(res.status, p.code ?? "unknown", p.title ?? `Status ${res.status}`, p.detail, p.request_id, Number(res.headers.get("Retry-After") ?? 0), p.field);
   if (res.status === 401) window.dispatchEvent(new Event("tasktrail:signed-out"));
   throw problem;
 }
@@ -58,11 +58,23 @@ export function get<T>(path: string, params?: Params, signal?: AbortSignal): Pro
   return call<T>("GET", apiURL(path, params), { signal });
 }
 
+// send changes something. Each call is one wish: it carries a key of its own, so
+// that what is sent twice on the way is done once.
+export function send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: Record<string, unknown>): Promise<T> {
+  const key = { "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
+  if (body === undefined) return call<T>(method, apiURL(path), { headers: key });
+  return call<T>(method, apiURL(path), { body: JSON.stringify(body), headers: { ...key, "Content-Type": "application/json" } });
+}
+
 export function post(path: string, body: Record<string, unknown>): Promise<Accepted> {
-  return call<Accepted>("POST", apiURL(path), {
-    body: JSON.stringify(body),
-    headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` },
-  });
+  return send<Accepted>("POST", path, body);
+}
+
+// readiness is asked outside the API: /readyz needs no token and says 503 with the
+// same body where a part is missing.
+export async function readiness(signal?: AbortSignal): Promise<Readiness> {
+  const res = await fetch("/readyz", { signal });
+  return (await res.json()) as Readiness;
 }
 
 export function signIn(token: string): Promise<Principal> {

@@ -15,4 +15,17 @@ export type Retry = S["Retry"];
 export type TaskError = S["Error"];
 export type State = S["State"];
 export type Accepted = S["Accepted"];
+export type AlertMatch = S["AlertMatch"];
+export type Silence = S["Silence"];
+export type Channel = S["Channel"];
+export type Delivery = S["Delivery"];
+export type Provider = S["Provider"];
+export type BreakerChange = S["BreakerChange"];
+export type Key = S["Key"];
+export type RequeueURL = S["RequeueURL"];
+export type Readiness = S["Readiness"];
+export type Scope = Principal["scopes"][number];
+// A rule's alert carries more than the document names: what it measured, and where
+// to read on.
+export type Alert = S["AlertRow"] & { condition?: string; value?: number; runbook?: string; labels?: Record<string, string> };
 export type Page<T> = { data: T[]; next_cursor: string | null; prev_cursor: string | null };

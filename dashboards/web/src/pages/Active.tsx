@@ -8,6 +8,7 @@ import { activeKey, useLive } from "../live/live";
 import { reconcile } from "../live/merge";
 import { useActions } from "../ui/actions";
 import { duration, isActive, printable, why, word } from "../ui/format";
+import { useMe } from "../ui/me";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time, usePrefs } from "../ui/prefs";
 
@@ -44,6 +45,7 @@ export function Active() {
   const navigate = useNavigate();
   const { now } = usePrefs();
   const { truncated } = useLive();
+  const { may } = useMe();
   const { ask, ui } = useActions();
   const client = useQueryClient();
   const list = useRef<HTMLDivElement>(null);
@@ -105,7 +107,7 @@ export function Active() {
                   <Progress task={t} now={now} />
                   {isActive(t.state) && <Waiting task={t} />}
                 </div>
-                <div className="justify-self-end">{isActive(t.state) && <button className="btn" disabled={!!t.cancel_requested_at} onClick={() => ask({ verb: "cancel", taskId: t.task_id })} aria-label={`Cancel ${printable(t.task_id)}`}>Cancel</button>}</div>
+                <div className="justify-self-end">{may.operate && isActive(t.state) && <button className="btn" disabled={!!t.cancel_requested_at} onClick={() => ask({ verb: "cancel", taskId: t.task_id })} aria-label={`Cancel ${printable(t.task_id)}`}>Cancel</button>}</div>
               </div>
             );
           })}

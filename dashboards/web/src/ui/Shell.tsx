@@ -1,25 +1,29 @@
 // The frame around every page: where one is, how fresh it is, who one is.
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
-import { get, namespace, rememberNamespace, signOut } from "../api/client";
+import { namespace, rememberNamespace, signOut } from "../api/client";
 import type { Principal } from "../api/types";
 import { LiveProvider, useLive } from "../live/live";
 import type { Clock } from "./format";
+import { mayOf, whoami, type May } from "./me";
 import { Failed, Loading } from "./parts";
 import { usePrefs, type Theme } from "./prefs";
 
-const pages = [["/tasks", "Active", "t"], ["/dead-letters", "Dead letters", "d"], ["/health", "Health", "h"], ["/errors", "Errors", "e"]] as const;
+const pages = [["/tasks", "Active", "t"], ["/search", "All tasks", "f"], ["/dead-letters", "Dead letters", "d"], ["/errors", "Errors", "e"], ["/alerts", "Alerts", "a"], ["/providers", "Providers", "p"], ["/health", "Health", "h"], ["/settings", "Settings", "s"]] as const;
+type Entry = (typeof pages)[number];
+// What belongs to no user is not offered to a token of one.
+const offered = (may: May): Entry[] => pages.filter(([to]) => to !== "/providers" || may.readAll);
 const standing = { live: ["●", "live", "text-good"], connecting: ["◌", "connecting", "text-wait"], stale: ["!", "stale", "text-bad"], paused: ["‖", "paused", "text-idle"] } as const;
 
-function useKeys(help: () => void) {
+function useKeys(offer: Entry[], help: () => void) {
   const navigate = useNavigate();
   useEffect(() => {
     let g = 0;
     const press = (e: KeyboardEvent) => {
       const el = e.target as HTMLElement;
       if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]") || /^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName)) return;
-      const go = Date.now() - g < 1200 ? pages.find(([, , k]) => k === e.key) : undefined;
+      const go = Date.now() - g < 1200 ? offer.find(([, , k]) => k === e.key) : undefined;
       g = e.key === "g" ? Date.now() : 0;
       if (go) void navigate({ to: go[0] });
       else if (e.key === "?") help();
@@ -33,17 +37,17 @@ function useKeys(help: () => void) {
     };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
-  }, [navigate, help]);
+  }, [navigate, help, offer]);
 }
 
-function Help({ onClose }: { onClose(): void }) {
+function Help({ offer, onClose }: { offer: Entry[]; onClose(): void }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => ref.current?.showModal(), []);
-  const keys = [["j / k", "next, previous row"], ["Enter", "open the row"], ["/", "go to the filter"], ...pages.map(([, name, k]) => [`g ${k}`, name]), ["?", "this map"], ["Esc", "close"]];
+  const keys = [["j / k", "next, previous row"], ["Enter", "open the row"], ["/", "go to the filter"], ...offer.map(([, name, k]) => [`g ${k}`, name]), ["?", "this map"], ["Esc", "close"]];
   return <dialog ref={ref} className="ask" aria-labelledby="help-title" onClose={onClose}><h2 id="help-title" className="font-semibold mb-2">Keys</h2><dl className="grid grid-cols-[6rem_1fr] gap-y-1">{keys.map(([k, what]) => <div key={k} className="contents"><dt className="mono">{k}</dt><dd>{what}</dd></div>)}</dl><p className="mt-3 text-right"><button className="btn" onClick={() => ref.current?.close()}>Close</button></p></dialog>;
 }
 
-function Header({ who, onHelp }: { who: Principal; onHelp(): void }) {
+function Header({ who, offer, onHelp }: { who: Principal; offer: Entry[]; onHelp(): void }) {
   const { theme, clock, setTheme, setClock } = usePrefs();
   const { status } = useLive();
   const client = useQueryClient();
@@ -65,9 +69,8 @@ function Header({ who, onHelp }: { who: Principal; onHelp(): void }) {
   };
   return (
     <header className="border-b border-line bg-panel">
-      <div className="mx-auto max-w-6xl px-3 flex flex-wrap items-center gap-x-5 gap-y-1 py-2">
+      <div className="mx-auto max-w-6xl px-3 flex flex-wrap items-center gap-x-5 gap-y-1 pt-2 pb-1">
         <Link to="/tasks" className="font-semibold">Tasktrail</Link>
-        <nav aria-label="Pages" className="flex gap-4 order-last sm:order-none w-full sm:w-auto overflow-x-auto">{pages.map(([to, name]) => <Link key={to} to={to} className="nav">{name}</Link>)}</nav>
         <span className={`${colour} whitespace-nowrap`} data-live={status}><span aria-hidden="true">{sign} </span>{text}</span>
         <div className="ml-auto flex flex-wrap items-center gap-1.5">
           {anywhere ? <form onSubmit={(e) => { e.preventDefault(); choose(String(new FormData(e.currentTarget).get("ns") ?? "").trim()); }}><input name="ns" className="field w-20 sm:w-28" aria-label="Namespace" placeholder="default" defaultValue={namespace()} maxLength={255} /></form> : <span className="label">{who.namespace}</span>}
@@ -77,6 +80,7 @@ function Header({ who, onHelp }: { who: Principal; onHelp(): void }) {
           <button className="btn" onClick={() => void leave()} title={who.id}>Sign out</button>
         </div>
       </div>
+      <nav aria-label="Pages" className="mx-auto max-w-6xl px-3 flex gap-4 overflow-x-auto">{offer.map(([to, name]) => <Link key={to} to={to} className="nav">{name}</Link>)}</nav>
       {(status === "stale" || status === "paused") && <p role="status" className="bg-sunk border-t border-line px-3 py-1 text-center text-wait">! {status === "stale" ? "The live connection is gone. What is shown may be old; it comes back by itself." : "Live updates rest while this tab is hidden."}</p>}
     </header>
   );
@@ -85,17 +89,18 @@ function Header({ who, onHelp }: { who: Principal; onHelp(): void }) {
 export function Shell() {
   const [help, setHelp] = useState(false);
   const id = (useParams({ strict: false }) as { id?: string }).id;
-  const who = useQuery({ queryKey: ["whoami"], queryFn: ({ signal }) => get<Principal>("/whoami", {}, signal), staleTime: 300_000 });
+  const who = useQuery(whoami);
+  const offer = useMemo(() => offered(who.data ? mayOf(who.data) : mayOf({ scopes: [] })), [who.data]);
   const show = useRef(() => setHelp(true)).current;
-  useKeys(show);
+  useKeys(offer, show);
   if (who.isPending) return <Loading />;
   if (who.isError) return <main className="mx-auto max-w-xl p-6"><Failed problem={who.error} again={() => void who.refetch()} /></main>;
   return (
     <LiveProvider task={id}>
       <a href="#page" className="sr-only focus:not-sr-only">Skip to the page</a>
-      <Header who={who.data} onHelp={show} />
+      <Header who={who.data} offer={offer} onHelp={show} />
       <main id="page" className="mx-auto max-w-6xl px-3 py-4"><Outlet /></main>
-      {help && <Help onClose={() => setHelp(false)} />}
+      {help && <Help offer={offer} onClose={() => setHelp(false)} />}
     </LiveProvider>
   );
 }

@@ -7,6 +7,8 @@ import { word } from "./format";
 const signs: Record<string, [string, string]> = {
   pending: ["○", "text-idle"], in_progress: ["▶", "text-run"], running: ["▶", "text-run"], retrying: ["↻", "text-wait"], completed: ["✓", "text-good"], success: ["✓", "text-good"],
   failed: ["✕", "text-bad"], cancelled: ["⊘", "text-idle"], aborted: ["⊘", "text-idle"], lost: ["?", "text-lost"], resolved: ["✓", "text-good"], superseded: ["→", "text-idle"], discarded: ["⊘", "text-idle"],
+  firing: ["●", "text-bad"], acknowledged: ["☑", "text-run"], silenced: ["◌", "text-idle"], active: ["●", "text-run"], expired: ["⊘", "text-idle"], revoked: ["⊘", "text-idle"],
+  delivered: ["✓", "text-good"], waiting: ["↻", "text-wait"], dropped: ["⊘", "text-bad"], ready: ["✓", "text-good"], "not ready": ["✕", "text-bad"], disabled: ["⊘", "text-idle"],
   critical: ["▲", "text-bad"], high: ["▲", "text-wait"], medium: ["△", "text-idle"], error: ["✕", "text-bad"], warning: ["!", "text-wait"], info: ["·", "text-idle"], open: ["✕", "text-bad"], half_open: ["◐", "text-wait"], closed: ["✓", "text-good"],
 };
 
@@ -27,6 +29,7 @@ export function Failed({ problem, again }: { problem: Error; again?: () => void 
       <p className="text-soft mt-1">
         {p.code && <span className="mono">{p.code}</span>}{p.requestId && <> · request <span className="id">{p.requestId}</span></>}{p.retryAfter ? <> · try again in {p.retryAfter} s</> : null}
       </p>
+      {p.status === 403 && <p className="text-soft mt-1">This token may not do that. Sign in with one that has the scope, or ask who keeps the keys.</p>}
       {again && <button className="btn mt-2" onClick={again}>Try again</button>}
     </div>
   );
@@ -70,6 +73,22 @@ export function Ask({ title, children, action, danger, busy, problem, onDo, onCl
       </form>
     </dialog>
   );
+}
+
+// Pager walks a list by the cursors of its answers.
+export function Pager({ page, go }: { page: { next_cursor: string | null; prev_cursor: string | null } | undefined; go(cursor: string | undefined): void }) {
+  if (!page || (!page.prev_cursor && !page.next_cursor)) return null;
+  return (
+    <nav aria-label="Pages of the list" className="flex gap-2 mt-2">
+      <button className="btn" disabled={!page.prev_cursor} onClick={() => go(page.prev_cursor ?? undefined)}>Newer</button>
+      <button className="btn" disabled={!page.next_cursor} onClick={() => go(page.next_cursor ?? undefined)}>Older</button>
+    </nav>
+  );
+}
+
+// Forbidden stands where a page would be that the token may not see.
+export function Forbidden({ what, scope }: { what: string; scope: string }) {
+  return <div className="panel"><Empty title={`This token may not see ${what}`}>It needs the scope <span className="mono">{scope}</span>. Sign out and sign in with a token that has it.</Empty></div>;
 }
 
 export function Fact({ name, children }: { name: string; children: ReactNode }) {

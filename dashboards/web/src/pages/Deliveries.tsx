@@ -1,0 +1,97 @@
+import { useState } from "react";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { asCurl, get, send } from "../api/client";
+import type { Channel, Delivery, Page } from "../api/types";
+import { useAddress } from "../ui/address";
+import { useEvery } from "../ui/every";
+import { ChoiceFilter } from "../ui/Filters";
+import { printable } from "../ui/format";
+import { useMe } from "../ui/me";
+import { Copy, Empty, Failed, Loading, Mark, Pager } from "../ui/parts";
+import { Time } from "../ui/prefs";
+import { Said } from "../ui/Sheet";
+
+const channelPath = (name: string) => `/channels/${encodeURIComponent(name)}`;
+
+// Channels lists where alerts go, how that does, and lets each be tried.
+export function Channels({ chosen, onChoose }: { chosen?: string; onChoose?(name: string): void }) {
+  const { may } = useMe();
+  const client = useQueryClient();
+  const query = useQuery({ queryKey: ["channels"], queryFn: ({ signal }) => get<Page<Channel>>("/channels", {}, signal) });
+  useEvery(5000, query.refetch);
+  const [tried, setTried] = useState<Delivery | null>(null);
+  const test = useMutation({
+    mutationFn: (name: string) => send<Delivery>("POST", `${channelPath(name)}/test`, {}),
+    onMutate: () => setTried(null),
+    onSuccess: (d) => {
+      setTried(d);
+      void client.invalidateQueries({ queryKey: ["channels"] });
+      void client.invalidateQueries({ queryKey: ["deliveries"] });
+    },
+  });
+  const rows = query.data?.data ?? [];
+  return (
+    <>
+      {tried && <p role="status" className="panel px-3 py-1.5 mb-3">Test of {printable(tried.channel)}: <Mark of={tried.status} />{tried.http_status ? ` · HTTP ${tried.http_status}` : ""}{tried.error ? ` · ${printable(tried.error)}` : ""}</p>}
+      {test.isError && <div className="mb-3"><Failed problem={test.error} /></div>}
+      {query.isError && <div className="mb-3"><Failed problem={query.error} again={() => void query.refetch()} /></div>}
+      {!query.data ? !query.isError && <Loading /> : rows.length === 0 ? <div className="panel"><Empty title="No channel is set up">Alerts are on this page and on Redis alone. Webhooks, Alertmanager, Slack and PagerDuty are set in the alerting file.</Empty></div> : (
+        <ul className="panel rows" aria-label="Channels">{rows.map((c) => (
+          <li key={c.name} className="px-3 py-2 grid sm:grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-1">
+            <div className="min-w-0">
+              <p>{onChoose ? <button className={`link ${chosen === c.name ? "font-semibold" : ""}`} data-row aria-pressed={chosen === c.name} onClick={() => onChoose(c.name)}>{printable(c.name)}</button> : <span className="font-medium">{printable(c.name)}</span>} <span className="text-soft">{c.type}{c.target ? ` to ${printable(c.target)}` : ""}{c.min_severity ? ` · from ${c.min_severity} up` : ""}</span></p>
+              {c.disabled ? <p className="text-wait">! nothing is sent: {printable(c.disabled)}</p> : <p className="text-soft"><Mark of="delivered" /> {c.delivered} · <Mark of="waiting" /> {c.waiting}{c.oldest_waiting_at && <>, the oldest <Time at={c.oldest_waiting_at} /></>} · <Mark of="failed" /> {c.failed} · <Mark of="dropped" /> {c.dropped}{c.last_success_at && <> · last arrived <Time at={c.last_success_at} /></>}</p>}
+              {c.last_error && <p className="break-words"><span className="text-bad">✕ last failure</span> <Time at={c.last_failure_at} />: {printable(c.last_error)}</p>}
+            </div>
+            {may.operateAll && <button className="btn self-start justify-self-start sm:justify-self-end" disabled={test.isPending} onClick={() => test.mutate(c.name)} aria-label={`Test ${printable(c.name)}`}>{test.isPending && test.variables === c.name ? "Testing…" : "Test"}</button>}
+          </li>))}</ul>
+      )}
+    </>
+  );
+}
+
+export function Deliveries() {
+  const [search, set] = useAddress();
+  const { may } = useMe();
+  const client = useQueryClient();
+  const channels = useQuery({ queryKey: ["channels"], queryFn: ({ signal }) => get<Page<Channel>>("/channels", {}, signal) });
+  const channel = search.channel ?? channels.data?.data[0]?.name;
+  const params = { status: search.status, alert_id: search.alert_id, cursor: search.cursor, limit: 50 };
+  const query = useQuery({ queryKey: ["deliveries", channel, params], queryFn: ({ signal }) => get<Page<Delivery>>(`${channelPath(channel!)}/deliveries`, params, signal), enabled: !!channel, placeholderData: (old) => old });
+  useEvery(4000, query.refetch);
+  const [said, setSaid] = useState("");
+  const resend = useMutation({
+    mutationFn: (d: Delivery) => send<Delivery>("POST", `${channelPath(d.channel)}/deliveries/${encodeURIComponent(d.id)}/resend`, {}),
+    onSuccess: (_, d) => { setSaid(`Queued again, under its id: ${printable(d.title)}`); void client.invalidateQueries({ queryKey: ["deliveries"] }); },
+  });
+  const rows = query.data?.data ?? [];
+  return (
+    <>
+      <Channels chosen={channel} onChoose={(name) => set({ channel: name })} />
+      {channel && (
+        <section className="mt-4" aria-label={`Log of ${printable(channel)}`}>
+          <div className="flex flex-wrap items-end gap-x-3 gap-y-2 mb-2">
+            <h2 className="font-medium">What {printable(channel)} was told</h2>
+            <ChoiceFilter label="Outcome" value={search.status} onSet={(v) => set({ status: v })} options={[["waiting", "waiting"], ["delivered", "delivered"], ["failed", "failed"], ["dropped", "dropped"]]} />
+            {search.alert_id && <button className="btn" onClick={() => set({ alert_id: undefined })} aria-label="Remove the filter alert">alert <span className="id">{search.alert_id.slice(0, 8)}</span> ×</button>}
+            <span className="ml-auto"><Copy text={asCurl(`${channelPath(channel)}/deliveries`, params)}>Copy as curl</Copy></span>
+          </div>
+          <Said text={said} />
+          {resend.isError && <div className="mb-3"><Failed problem={resend.error} /></div>}
+          {query.isError && <div className="mb-3"><Failed problem={query.error} again={() => void query.refetch()} /></div>}
+          {!query.data ? !query.isError && <Loading /> : rows.length === 0 ? <div className="panel"><Empty title="Nothing here">{search.status || search.alert_id ? <button className="link" onClick={() => set({ status: undefined, alert_id: undefined })}>Show all</button> : "What is sent stands here, with how it went."}</Empty></div> : (
+            <ul className="panel rows" aria-label="Deliveries">{rows.map((d) => (
+              <li key={d.id} className="px-3 py-2 grid sm:grid-cols-[7rem_minmax(0,1fr)_auto] gap-x-4 gap-y-1">
+                <p><Mark of={d.status} /></p>
+                <div className="min-w-0"><p className="break-words">{printable(d.title)}</p>
+                  <p className="text-soft break-words">{d.severity && <><Mark of={d.severity} /> · </>}{d.state && <><Mark of={d.state} /> · </>}queued <Time at={d.queued_at} /> · {d.attempts} {d.attempts === 1 ? "try" : "tries"}{d.http_status ? ` · HTTP ${d.http_status}` : ""}{d.last_try_at && <>, the last <Time at={d.last_try_at} /></>}{d.next_try_at && d.status === "waiting" && <> · next <Time at={d.next_try_at} /></>} · <span className="id">{printable(d.id)}</span></p>
+                  {d.error && <p className="break-words"><span className="text-bad">✕</span> {printable(d.error)}</p>}</div>
+                {may.operateAll && d.status !== "waiting" && <button className="btn self-start justify-self-start sm:justify-self-end" disabled={resend.isPending} onClick={() => resend.mutate(d)} aria-label={`Send again: ${printable(d.title)}`}>Send again</button>}
+              </li>))}</ul>
+          )}
+          <Pager page={query.data} go={(cursor) => set({ cursor }, { push: true })} />
+        </section>
+      )}
+    </>
+  );
+}
