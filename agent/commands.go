@@ -26,7 +26,7 @@ import (
 type RetryHandler func(ctx context.Context, c timeline.Command) error
 
 // HandleQueue registers who carries out the retries of a queue. Dead letters of
-// its tasks are then requeueable. Safe at any time, also after Start.
+// its tasks that name a runner are then requeueable. Safe at any time, also after Start.
 func (a *Agent) HandleQueue(queue string, h RetryHandler) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

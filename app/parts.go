@@ -44,7 +44,20 @@ func (a *App) startAlerting(ctx context.Context) error {
 		return err
 	}
 	a.undo.push("alerting", func(context.Context) error { return a.alerting.Close() })
-	return a.alerting.Start(ctx)
+	if err := a.alerting.Start(ctx); err != nil {
+		return err
+	}
+	if a.role == RoleCollector {
+		holder, _, err := secretFile(a.set.DataDir, "collector-name", "")
+		if err != nil {
+			return err
+		}
+		sharing, stop := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan struct{})
+		go func() { defer close(done); shareAlerts(sharing, a.alerting, a.live, holder) }()
+		a.undo.pushFunc("sharing of alerts", func() { stop(); <-done })
+	}
+	return nil
 }
 
 func (a *App) startCollector(ctx context.Context) error {
@@ -110,12 +123,14 @@ func (a *App) startQuery(ctx context.Context) error {
 	}
 	deps := query.Deps{
 		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: writer, Claimer: a.claimer(), Subscriber: a.live.Follower(),
-		Settings: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
+		Settings: a.store, Providers: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
 		Servers: queueServers{a.live}, RequeueSecret: requeueSecret,
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
 	}
 	if a.alerting != nil {
 		deps.Alerts, deps.Channels = alertBook{a.alerting}, alertBook{a.alerting}
+	} else {
+		deps.Alerts = sharedAlerts{a.live}
 	}
 	a.query, err = query.New(query.Config{
 		Addr: a.set.HTTPAddr, TLS: certs, SecureCookies: a.set.SecureCookies, SessionKey: []byte(key), UI: web.FS(),

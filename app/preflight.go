@@ -59,7 +59,7 @@ func checkDataDir(dir string) error {
 // volume's own.
 var known = []string{
 	KeysFile, KeysFile + ".lock", AdminTokenFile, AddressesFile, "demo-spool", lockFile, "alerting", "clickhouse", "collector",
-	"command-key", "redis-password", "session-key", "lost+found",
+	"collector-name", "command-key", "redis-password", "session-key", "lost+found",
 }
 
 const lockFile = "tasktrail.lock"

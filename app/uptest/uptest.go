@@ -81,30 +81,7 @@ func (u *Up) RedisURL() string {
 // Call asks a route of the API and decodes the answer into out, where that is not
 // nil. An answer of 300 or more is an error that shows it.
 func (u *Up) Call(method, path, body string, out any) (int, error) {
-	req, err := http.NewRequestWithContext(u.t.Context(), method, u.API()+path, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Authorization", "Bearer "+u.Token)
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return resp.StatusCode, err
-	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return resp.StatusCode, fmt.Errorf("%s %s: %s: %.300s", method, path, resp.Status, b)
-	}
-	if out != nil {
-		err = json.Unmarshal(b, out)
-	}
-	return resp.StatusCode, err
+	return call(u.t, u.Token, method, u.API()+path, body, out)
 }
 
 // Life reads a task's timeline in the words of the known lives.

@@ -478,6 +478,34 @@ FROM events_in AS e
 WHERE rank IN (90, 100, 110)
 GROUP BY namespace, provider, source_id;
 
+-- What became of the breakers, in the order of a provider's history.
+CREATE TABLE IF NOT EXISTS breaker_changes
+(
+    namespace LowCardinality(String),
+    provider String,
+    occurred_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    event_id UUID,
+    source_id String,
+    agent String,
+    task_id String,
+    state LowCardinality(String),
+    why LowCardinality(String),
+    calls UInt32,
+    failures UInt32,
+    open_until DateTime64(9, 'UTC'),
+    ingested_at DateTime64(9, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (namespace, provider, occurred_at, event_id)
+TTL toDateTime(ingested_at) + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS breaker_changes_mv TO breaker_changes AS
+SELECT namespace, breaker_provider AS provider, occurred_at, event_id, source_id, agent, task_id,
+    breaker_state AS state, breaker_why AS why, breaker_calls AS calls, breaker_failures AS failures, breaker_open_until AS open_until, ingested_at
+FROM events_in
+WHERE rank IN (90, 100, 110);
+
 -- Retries and cancellations that were accepted, to find those that nobody answered.
 CREATE TABLE IF NOT EXISTS requests
 (

@@ -1,0 +1,88 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tasktrail/tasktrail/agent"
+	"github.com/tasktrail/tasktrail/app/uptest"
+	"github.com/tasktrail/tasktrail/internal/proctest"
+	"github.com/tasktrail/tasktrail/live/livetest"
+	"github.com/tasktrail/tasktrail/timeline"
+)
+
+// Two collectors and a query service over one ClickHouse and one Redis: a task
+// that failed at an agent of one collector is seen, alerted and retried through
+// the other, exactly once, and the balance of both is even.
+func TestThePartsApart(t *testing.T) {
+	redis := livetest.Start(t)
+	a := uptest.StartApart(t, redis.URL(), 2)
+
+	worker, err := agent.New(agent.Config{Name: "worker", CollectorURL: a.Collectors[1], Token: a.Token, SpoolDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var broken atomic.Bool
+	broken.Store(true)
+	execute := func(context.Context, agent.Task) (agent.Result, error) {
+		if broken.Load() {
+			return agent.Result{}, agent.Permanent(errors.New("the account is frozen"))
+		}
+		return agent.Result{Output: []byte(`{"ok":true}`)}, nil
+	}
+	var runs atomic.Int32
+	worker.HandleQueue("money", func(ctx context.Context, c timeline.Command) error {
+		runs.Add(1)
+		go worker.Step(context.WithoutCancel(ctx), agent.Task{Task: c.Task}, agent.Delivery{Run: c.Run, Attempt: 1}, execute)
+		return nil
+	})
+	if err := worker.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := worker.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	task := agent.Task{Task: timeline.Task{ID: "transfer-1", Type: "payment", Queue: "money", Runner: "test", UserID: "u1", Amount: "250", Currency: "USD", Input: []byte(`{"to":"x"}`)}}
+	if step := worker.Step(t.Context(), task, agent.Delivery{Run: 1, Attempt: 1}, execute); step.Outcome != agent.Failed {
+		t.Fatalf("%+v", step)
+	}
+
+	var alerts struct {
+		Data []struct {
+			TaskID, State, Severity string
+		} `json:"data"`
+	}
+	proctest.Eventually(t, 30*time.Second, "the alert of the failed payment at the query service", func() (bool, string) {
+		_, err := a.Call("GET", "/alerts", "", &alerts)
+		return err == nil && len(alerts.Data) == 1 && alerts.Data[0].Severity == "critical", fmt.Sprintf("%+v %v", alerts, err)
+	})
+
+	broken.Store(false)
+	if status, err := a.Call("POST", "/tasks/transfer-1/retry", `{"reason":"the account is open again"}`, nil); err != nil || status != 202 {
+		t.Fatalf("retry: %d %v", status, err)
+	}
+	var snapshot struct{ State string }
+	proctest.Eventually(t, 30*time.Second, "run 2 to complete", func() (bool, string) {
+		_, err := a.Call("GET", "/tasks/transfer-1", "", &snapshot)
+		return err == nil && snapshot.State == "completed", fmt.Sprintf("%+v %v", snapshot, err)
+	})
+	if n := runs.Load(); n != 1 {
+		t.Errorf("the retry was started %d times", n)
+	}
+	if status, _ := a.Call("POST", "/tasks/transfer-1/retry", `{"reason":"again"}`, nil); status != 409 {
+		t.Errorf("a retry of what completed: %d", status)
+	}
+	proctest.Eventually(t, 30*time.Second, "the balance of both collectors", func() (bool, string) {
+		out, err := a.Run("verify", "--clickhouse-dsn", a.DSN, "--token", a.Token, "--collector", strings.Join(a.Collectors, ","))
+		return err == nil && strings.Count(out, " clickhouse ") == 2, fmt.Sprintf("%v\n%s", err, out)
+	})
+}
