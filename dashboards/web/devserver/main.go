@@ -51,7 +51,8 @@ func serve(ctx context.Context, addr string, ui fs.FS) error {
 	s, err := query.New(query.Config{
 		Addr: addr, UI: ui,
 		// Sessions outlive a restart, so that a test can see a page come back.
-		SessionKey: []byte("a key for development and tests only"),
+		SessionKey:   []byte("a key for development and tests only"),
+		BulkInterval: 300 * time.Millisecond,
 	}, query.Deps{
 		Reader: w, Writer: w.Store, Claimer: w.Store, Subscriber: w.broker,
 		Settings: w.Store, Alerts: o, Channels: o, Providers: o, Keys: o,

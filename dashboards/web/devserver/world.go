@@ -83,6 +83,7 @@ func (w *world) exhausted(l *querytest.Life, e *timeline.Error, n int, sev timel
 
 func (w *world) fill(now time.Time) {
 	w.progress, w.lives = map[string]timeline.Progress{}, map[string]*querytest.Life{}
+	w.troubled(now)
 	for i := range 12 {
 		l := w.life(fmt.Sprintf("asynq:default:done-%02d", i), "send_email", "mail", now.Add(-time.Duration(40-i)*time.Minute))
 		l.Completed()

@@ -47,8 +47,10 @@ async function call<T>(method: string, url: string, init: RequestInit = {}): Pro
   } catch {
     throw new Problem(res.status, "unreadable", "The answer cannot be read", `status ${res.status}, not JSON`);
   }
+  // Every read has a body; a good status without one is a proxy's, not the API's.
+  if (res.ok && body === undefined && method === "GET") throw new Problem(res.status, "unreadable", "The answer cannot be read", `status ${res.status}, empty`);
   if (res.ok) return body as T;
-  const p = (body ?? {}) as { title?: string; detail?: string; code?: string; request_id?: string; field?: string };
+  const p = (typeof body === "object" && body !== null ? body : {}) as { title?: string; detail?: string; code?: string; request_id?: string; field?: string };
   const problem = new Problem(res.status, p.code ?? "unknown", p.title ?? `Status ${res.status}`, p.detail, p.request_id, Number(res.headers.get("Retry-After") ?? 0), p.field);
   if (res.status === 401) window.dispatchEvent(new Event("tasktrail:signed-out"));
   throw problem;
@@ -58,16 +60,17 @@ export function get<T>(path: string, params?: Params, signal?: AbortSignal): Pro
   return call<T>("GET", apiURL(path, params), { signal });
 }
 
+const sendKey = (): string => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+
 // send changes something. Each call is one wish: it carries a key of its own, so
 // that what is sent twice on the way is done once.
-export function send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: Record<string, unknown>): Promise<T> {
-  const key = { "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
-  if (body === undefined) return call<T>(method, apiURL(path), { headers: key });
-  return call<T>(method, apiURL(path), { body: JSON.stringify(body), headers: { ...key, "Content-Type": "application/json" } });
+export function send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: Record<string, unknown>, key = sendKey()): Promise<T> {
+  if (body === undefined) return call<T>(method, apiURL(path), { headers: { "Idempotency-Key": key } });
+  return call<T>(method, apiURL(path), { body: JSON.stringify(body), headers: { "Idempotency-Key": key, "Content-Type": "application/json" } });
 }
 
-export function post(path: string, body: Record<string, unknown>): Promise<Accepted> {
-  return send<Accepted>("POST", path, body);
+export function post<T = Accepted>(path: string, body: Record<string, unknown>, key?: string): Promise<T> {
+  return send<T>("POST", path, body, key);
 }
 
 // readiness is asked outside the API: /readyz needs no token and says 503 with the
@@ -75,6 +78,24 @@ export function post(path: string, body: Record<string, unknown>): Promise<Accep
 export async function readiness(signal?: AbortSignal): Promise<Readiness> {
   const res = await fetch("/readyz", { signal });
   return (await res.json()) as Readiness;
+}
+
+// Send is one thing somebody wants done. Pressed again because no answer came, it
+// takes the same Idempotency-Key, so that it is done once. What was refused, or is
+// something else by now, is a new request.
+export class Send {
+  #of = "";
+  #key = "";
+  async post<T = Accepted>(path: string, body: Record<string, unknown>): Promise<T> {
+    const of = `${path} ${JSON.stringify(body)}`;
+    if (this.#of !== of) [this.#of, this.#key] = [of, sendKey()];
+    try {
+      return await post<T>(path, body, this.#key);
+    } catch (e) {
+      if (e instanceof Problem && e.status >= 400 && e.status < 500 && e.status !== 429) this.#of = "";
+      throw e;
+    }
+  }
 }
 
 export function signIn(token: string): Promise<Principal> {

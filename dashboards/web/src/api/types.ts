@@ -28,4 +28,8 @@ export type Scope = Principal["scopes"][number];
 // A rule's alert carries more than the document names: what it measured, and where
 // to read on.
 export type Alert = S["AlertRow"] & { condition?: string; value?: number; runbook?: string; labels?: Record<string, string> };
+export type Bulk = S["Bulk"];
+export type BulkItem = S["BulkItem"];
+export type BulkSummary = S["BulkSummary"];
+export type BulkCount = S["BulkCount"];
 export type Page<T> = { data: T[]; next_cursor: string | null; prev_cursor: string | null };

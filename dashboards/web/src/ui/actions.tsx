@@ -1,7 +1,7 @@
 // What an operator can ask for, each with a question first and the answer shown.
 import { useState } from "react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { post, taskPath } from "../api/client";
+import { Send, taskPath } from "../api/client";
 import { printable } from "./format";
 import { Ask } from "./parts";
 
@@ -16,12 +16,12 @@ const texts: Record<Verb, { title: string; action: string; body: string; done: s
 
 export function useActions() {
   const client = useQueryClient();
-  const [wish, setWish] = useState<Wish | null>(null);
+  const [wish, setWish] = useState<(Wish & { send: Send }) | null>(null);
   const [said, setSaid] = useState("");
   const mutation = useMutation({
-    mutationFn: ({ wish: w, reason }: { wish: Wish; reason: string }) => {
+    mutationFn: ({ wish: w, reason }: { wish: Wish & { send: Send }; reason: string }) => {
       const path = w.verb === "discard" || w.letterId ? `/failed-tasks/${w.letterId}/${w.verb}` : `${taskPath(w.taskId)}/${w.verb}`;
-      return post(path, reason ? { reason } : {});
+      return w.send.post(path, reason ? { reason } : {});
     },
     onSuccess: (accepted, { wish: w }) => {
       setSaid(`${texts[w.verb].done}${w.verb === "retry" && accepted.run ? `, run ${accepted.run}` : ""}: ${printable(w.taskId)}`);
@@ -33,7 +33,7 @@ export function useActions() {
   const ask = (w: Wish) => {
     mutation.reset();
     setSaid("");
-    setWish(w);
+    setWish({ ...w, send: new Send() });
   };
   const ui = (
     <>

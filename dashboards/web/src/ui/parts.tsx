@@ -10,6 +10,7 @@ const signs: Record<string, [string, string]> = {
   firing: ["●", "text-bad"], acknowledged: ["☑", "text-run"], silenced: ["◌", "text-idle"], active: ["●", "text-run"], expired: ["⊘", "text-idle"], revoked: ["⊘", "text-idle"],
   delivered: ["✓", "text-good"], waiting: ["↻", "text-wait"], dropped: ["⊘", "text-bad"], ready: ["✓", "text-good"], "not ready": ["✕", "text-bad"], disabled: ["⊘", "text-idle"],
   critical: ["▲", "text-bad"], high: ["▲", "text-wait"], medium: ["△", "text-idle"], error: ["✕", "text-bad"], warning: ["!", "text-wait"], info: ["·", "text-idle"], open: ["✕", "text-bad"], half_open: ["◐", "text-wait"], closed: ["✓", "text-good"],
+  succeeded: ["✓", "text-good"], skipped: ["→", "text-wait"], paused: ["‖", "text-wait"], stopped: ["!", "text-bad"], ignored: ["⊘", "text-idle"], regressed: ["↺", "text-bad"],
 };
 
 export function Mark({ of }: { of: string }) {
@@ -51,8 +52,8 @@ export function Copy({ text, children }: { text: string; children: ReactNode }) 
 // Ask is a question before something is done. It is the browser's own dialog:
 // focus stays in it and nothing has to be injected into a page whose policy allows
 // no inline styles.
-export function Ask({ title, children, action, danger, busy, problem, onDo, onClose }: {
-  title: string; children?: ReactNode; action: string; danger?: boolean; busy?: boolean; problem?: Error | null; onDo(reason: string): void; onClose(): void;
+export function Ask({ title, children, action, danger, busy, problem, about, onDo, onClose }: {
+  title: string; about?: string; children?: ReactNode; action: string; danger?: boolean; busy?: boolean; problem?: Error | null; onDo(reason: string): void; onClose(): void;
 }) {
   const ref = useRef<HTMLDialogElement>(null);
   const [reason, setReason] = useState("");
@@ -62,7 +63,7 @@ export function Ask({ title, children, action, danger, busy, problem, onDo, onCl
       <form onSubmit={(e) => { e.preventDefault(); onDo(reason.trim()); }}>
         <h2 id="ask-title" className="text-base font-semibold">{title}</h2>
         <div className="mt-2 text-soft">{children}</div>
-        <label className="block mt-3"><span className="label">Reason, kept on the task's timeline</span>
+        <label className="block mt-3"><span className="label">Reason, {about ? `kept with ${about}` : "kept on the task's timeline"}</span>
           <input className="field w-full mt-1" value={reason} maxLength={1024} onChange={(e) => setReason(e.target.value)} autoFocus />
         </label>
         {problem && <div className="mt-3"><Failed problem={problem} /></div>}

@@ -33,8 +33,9 @@ export function usePrefs(): Prefs {
   return p;
 }
 
-export function Time({ at }: { at: string | undefined }) {
+// A time that is past stays so, also where the page stands still and its now is old.
+export function Time({ at, past }: { at: string | undefined; past?: boolean }) {
   const { clock, now } = usePrefs();
   if (!at) return <span className="text-soft">–</span>;
-  return <time dateTime={at} title={at} className="whitespace-nowrap">{moment(at, clock, now)}</time>;
+  return <time dateTime={at} title={at} className="whitespace-nowrap">{moment(at, clock, past ? Math.max(now, Date.parse(at)) : now)}</time>;
 }
