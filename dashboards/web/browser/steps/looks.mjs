@@ -5,7 +5,7 @@ export async function steps({ page, step, go, live, seen }) {
     await go(path);
     await page.locator("h1").waitFor();
     await live();
-    await page.getByText("Loading…").waitFor({ state: "detached" });
+    await page.waitForFunction(() => !document.querySelector("main")?.textContent?.includes("Loading…"));
     if (name.startsWith("task-attempts")) await page.locator("svg").waitFor();
     await seen(name);
   };

@@ -1,1 +1,81 @@
-export async function steps() {}
+import assert from "node:assert/strict";
+
+export async function steps({ page, step, during, go, text, seen, check, dialog, api }) {
+  await step("keys: made, its token shown once", async () => {
+    await go("/settings");
+    await page.getByRole("list", { name: "API keys" }).getByText("worker fleet").waitFor();
+    assert.equal(await page.getByText("old ci").count(), 0, "a revoked key stands among those in use");
+    await page.getByRole("button", { name: "New key" }).click();
+    await page.getByLabel("What it is for").fill("nightly export");
+    const make = dialog().getByRole("button", { name: "Make the key" });
+    assert.equal(await make.isDisabled(), true, "a key without a scope");
+    await dialog().getByRole("checkbox", { name: /read:all/ }).check();
+    await check("the form of a key");
+    await make.click();
+    const token = await page.locator("[data-secret]").innerText();
+    assert.match(token, /^tt_/);
+    await text("It is shown this once");
+    await check("a key's token");
+    await page.getByRole("button", { name: "I have stored it" }).click();
+    await page.getByRole("list", { name: "API keys" }).getByText("nightly export").waitFor();
+    assert.equal(await page.evaluate((s) => document.documentElement.innerHTML.includes(s) || Object.values(localStorage).join().includes(s) || Object.values(sessionStorage).join().includes(s), token), false, "the token is kept");
+    await seen("settings-keys");
+  });
+  await step("a key is refused by the server, and the form says why", async () => {
+    await during((m) => m.includes("400"), async () => {
+      await page.getByRole("button", { name: "New key" }).click();
+      await page.getByLabel("What it is for").fill("sees nothing");
+      await dialog().getByRole("checkbox", { name: /^read see one user/ }).check();
+      await dialog().getByRole("button", { name: "Make the key" }).click();
+      await dialog().getByRole("alert").waitFor();
+      await page.keyboard.press("Escape");
+      await dialog().waitFor({ state: "detached" });
+    });
+  });
+  await step("a key is revoked", async () => {
+    await page.getByRole("button", { name: "Revoke nightly export" }).click();
+    await dialog().getByRole("button", { name: "Revoke for ever" }).click();
+    await text("Revoked: nightly export");
+    await page.getByRole("list", { name: "API keys" }).getByText("nightly export").waitFor({ state: "detached" });
+    await page.getByRole("checkbox", { name: /revoked and expired/ }).check();
+    await page.waitForURL(/keys=all/);
+    await page.getByRole("list", { name: "API keys" }).getByText("nightly export").waitFor();
+    assert((await api("/keys")).data.find((k) => k.name === "nightly export").revoked_at);
+  });
+  await step("channels", async () => {
+    await page.getByRole("tab", { name: "Channels" }).click();
+    await page.getByRole("button", { name: "Test shop-webhook" }).click();
+    await text("Test of shop-webhook:");
+    await seen("settings-channels");
+  });
+  await step("re-enqueue URLs: registered, changed, removed", async () => {
+    await page.getByRole("tab", { name: "Re-enqueue URLs" }).click();
+    await text("No queue has one");
+    await page.getByRole("button", { name: "New URL" }).click();
+    await page.getByLabel("Queue", { exact: true }).fill("orders");
+    await page.getByLabel("URL", { exact: true }).fill("https://shop.example.com/requeue");
+    await check("the form of a re-enqueue URL");
+    await dialog().getByRole("button", { name: "Register" }).click();
+    const first = await page.locator("[data-secret]").innerText();
+    assert.match(first, /^whsec_/);
+    await page.getByRole("button", { name: "I have stored it" }).click();
+    await page.getByRole("button", { name: "Change orders" }).click();
+    await dialog().getByRole("checkbox", { name: /new secret/ }).check();
+    await dialog().getByRole("button", { name: "Change" }).click();
+    const second = await page.locator("[data-secret]").innerText();
+    assert.notEqual(second, first);
+    await page.getByRole("button", { name: "I have stored it" }).click();
+    await text("signed with the former secret too until");
+    await seen("settings-requeue");
+    await page.getByRole("button", { name: "Remove orders" }).click();
+    await dialog().getByRole("button", { name: "Remove" }).click();
+    await text("No queue has one");
+    assert.deepEqual((await api("/requeue-urls")).data, []);
+  });
+  await step("about: the pipeline and who one is", async () => {
+    await page.getByRole("tab", { name: "About" }).click();
+    await text("From accepted to readable");
+    await page.getByRole("list", { name: "Parts" }).getByText("store").waitFor();
+    await seen("settings-about");
+  });
+}

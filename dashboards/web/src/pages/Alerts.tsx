@@ -32,7 +32,7 @@ function Row({ alert: a, open, onOpen, onAcknowledge, onSilence }: { alert: Aler
       <div className="grid sm:grid-cols-[7rem_minmax(0,1fr)_auto] gap-x-4 gap-y-1">
         <p><Mark of={a.severity || "info"} /></p>
         <div className="min-w-0">
-          <p className="break-words"><button className="link text-left" data-row aria-expanded={open} onClick={onOpen}>{printable(a.title)}</button>{a.amount && <strong className="whitespace-nowrap"> {a.amount} {a.currency}</strong>}</p>
+          <p className="break-words"><button className="link text-left" data-row aria-expanded={open} onClick={onOpen}>{printable(a.title)}</button>{a.amount && !a.title.includes(a.amount) && <strong className="whitespace-nowrap"> {a.amount} {a.currency}</strong>}</p>
           <p className="text-soft"><Mark of={a.state} /> since <Time at={a.state === "resolved" ? a.ends_at : a.starts_at} />{a.runs && a.runs > 1 ? ` · ${a.runs} runs failed` : ""}
             {a.task_id && <> · <Link to="/tasks/$id" params={{ id: a.task_id }} className="link id">{printable(a.task_id)}</Link></>}
             {a.provider && <> · <Link to="/providers" search={{ provider: a.provider } as never} className="link">{printable(a.provider)}</Link></>}</p>
@@ -40,7 +40,7 @@ function Row({ alert: a, open, onOpen, onAcknowledge, onSilence }: { alert: Aler
           {!!a.silenced_by?.length && <p><Mark of="silenced" /> nobody is called for it</p>}
         </div>
         <div className="flex gap-1.5 items-start sm:justify-self-end">
-          {onAcknowledge && a.state === "firing" && <button className="btn" onClick={onAcknowledge} aria-label={`Acknowledge ${printable(a.title)}`}>{a.acknowledged ? "Take over" : "Acknowledge"}</button>}
+          {onAcknowledge && a.state === "firing" && <button className="btn" onClick={onAcknowledge} aria-label={`${a.acknowledged ? "Take over" : "Acknowledge"} ${printable(a.title)}`}>{a.acknowledged ? "Take over" : "Acknowledge"}</button>}
           {onSilence && a.state === "firing" && <button className="btn" onClick={onSilence} aria-label={`Silence ${printable(a.title)}`}>Silence…</button>}
         </div>
       </div>
@@ -75,19 +75,21 @@ function Firing() {
   const filtered = !!(search.severity || search.rule || search.provider || search.q);
   return (
     <>
-      <div className="flex flex-wrap items-end gap-x-3 gap-y-2 mb-3">
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-2 mb-2">
         <div className="flex flex-wrap gap-1.5" role="group" aria-label="Which alerts">
           {ways.map((w) => <button key={w} className={`btn ${w === way ? "border-accent bg-sunk" : ""}`} aria-pressed={w === way} onClick={() => set({ show: w === "firing" ? undefined : w })}>{w === "any" || w === "unacknowledged" ? w : <Mark of={w} />}</button>)}
         </div>
-        <ChoiceFilter label="Severity" value={search.severity} onSet={(v) => set({ severity: v })} options={[["critical", "critical"], ["high", "high"], ["medium", "medium"]]} />
-        <TextFilter label="Text" search value={search.q} onSet={(v) => set({ q: v })} placeholder="title, text or error" />
-        <TextFilter label="Rule" value={search.rule} onSet={(v) => set({ rule: v })} suggest={[...new Set(rows.map((a) => a.rule))]} />
-        <TextFilter label="Provider" value={search.provider} onSet={(v) => set({ provider: v })} />
         <span className="ml-auto flex flex-wrap gap-1.5">
           <button className="btn" disabled={!rows.length} onClick={() => download("alerts.csv", "text/csv;charset=utf-8", csv(columns, rows))}>CSV</button>
           <button className="btn" disabled={!rows.length} onClick={() => download("alerts.json", "application/json", JSON.stringify(rows, null, 2))}>JSON</button>
           <Copy text={asCurl("/alerts", params)}>Copy as curl</Copy>
         </span>
+      </div>
+      <div className="grid grid-cols-2 sm:grid-cols-4 gap-2 mb-3">
+        <ChoiceFilter label="Severity" value={search.severity} onSet={(v) => set({ severity: v })} options={[["critical", "critical"], ["high", "high"], ["medium", "medium"]]} />
+        <TextFilter label="Text" search value={search.q} onSet={(v) => set({ q: v })} placeholder="title, text or error" />
+        <TextFilter label="Rule" value={search.rule} onSet={(v) => set({ rule: v })} suggest={[...new Set(rows.map((a) => a.rule))]} />
+        <TextFilter label="Provider" value={search.provider} onSet={(v) => set({ provider: v })} />
       </div>
       <Said text={said} />
       {query.isError && <div className="mb-3"><Failed problem={query.error} again={() => void query.refetch()} /></div>}

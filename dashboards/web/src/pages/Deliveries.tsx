@@ -73,7 +73,7 @@ export function Deliveries() {
           <div className="flex flex-wrap items-end gap-x-3 gap-y-2 mb-2">
             <h2 className="font-medium">What {printable(channel)} was told</h2>
             <ChoiceFilter label="Outcome" value={search.status} onSet={(v) => set({ status: v })} options={[["waiting", "waiting"], ["delivered", "delivered"], ["failed", "failed"], ["dropped", "dropped"]]} />
-            {search.alert_id && <button className="btn" onClick={() => set({ alert_id: undefined })} aria-label="Remove the filter alert">alert <span className="id">{search.alert_id.slice(0, 8)}</span> ×</button>}
+            {search.alert_id && <button className="btn" onClick={() => set({ alert_id: undefined })}><span className="sr-only">Remove the filter </span>alert <span className="id">{search.alert_id.slice(0, 8)}</span> ×</button>}
             <span className="ml-auto"><Copy text={asCurl(`${channelPath(channel)}/deliveries`, params)}>Copy as curl</Copy></span>
           </div>
           <Said text={said} />

@@ -45,7 +45,7 @@ function NewKey({ onMade, onClose }: { onMade(k: Key): void; onClose(): void }) 
   return (
     <Sheet title="New API key" action="Make the key" keep="Close" wide busy={create.isPending} disabled={!name.trim() || !chosen.length} problem={create.error} onDo={() => create.mutate()} onClose={onClose}>
       <Field label="What it is for"><input className="field w-full" value={name} maxLength={255} required onChange={(e) => setName(e.target.value)} autoFocus /></Field>
-      <fieldset className="grid sm:grid-cols-2 gap-x-4 gap-y-1"><legend className="label mb-1">What it may do</legend>
+      <fieldset className="grid sm:grid-cols-2 gap-x-4 gap-y-2"><legend className="label mb-1">What it may do</legend>
         {scopes.map(([s, what]) => <label key={s} className="flex gap-2 items-baseline"><input type="checkbox" checked={chosen.includes(s)} onChange={(e) => setChosen(e.target.checked ? [...chosen, s] : chosen.filter((c) => c !== s))} /><span><span className="mono">{s}</span> <span className="label">{what}</span></span></label>)}
       </fieldset>
       {chosen.includes("admin") && <p className="text-wait">! A key with admin can make further keys. Prefer the scopes that are needed.</p>}

@@ -30,7 +30,7 @@ function Life({ changes, from, to }: { changes: BreakerChange[]; from: number; t
         <svg className="block bg-sunk" viewBox={`0 0 ${W} ${all.length * laneHeight}`} preserveAspectRatio="none" height={all.length * laneHeight} width="100%" role="img" aria-label={`States of ${all.length} ${all.length === 1 ? "breaker" : "breakers"} over time; the list below says the same in words`}>
           {all.map((l, i) => l.stretches.map((s) => {
             const h = s.state === "open" ? 18 : s.state === "half_open" ? 10 : 3;
-            return <rect key={`${l.source}${s.from}`} x={x(s.from)} width={Math.max(2, x(s.to) - x(s.from))} y={i * laneHeight + (laneHeight - h) / 2} height={h} fill={colour[s.state]}><title>{`${word(s.state)} for ${duration(s.to - Date.parse(s.change.at))}, since ${s.change.at}`}</title></rect>;
+            return <rect key={`${l.source}${s.from}`} x={x(s.from)} width={Math.max(3, x(s.to) - x(s.from))} y={i * laneHeight + (laneHeight - h) / 2} height={h} fill={colour[s.state]}><title>{`${word(s.state)} for ${duration(s.to - Date.parse(s.change.at))}, since ${s.change.at}`}</title></rect>;
           }))}
         </svg>
       </div>

@@ -1,4 +1,4 @@
-import { useMemo, useRef } from "react";
+import { useMemo, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { Link } from "@tanstack/react-router";
@@ -40,6 +40,7 @@ function Row({ task: t }: { task: Task }) {
 export function Search() {
   const [search, set] = useAddress();
   const list = useRef<HTMLDivElement>(null);
+  const [more, setMore] = useState<boolean>();
   const limit = ["50", "100", "200"].includes(search.limit ?? "") ? search.limit : "50";
   const chosen = (search.state ?? "").split(",").filter(Boolean);
   const params: Record<string, string | undefined> = { state: search.state, limit, cursor: search.cursor };
@@ -63,20 +64,20 @@ export function Search() {
     <>
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2 mb-3">
         <h1 className="text-lg font-semibold">All tasks</h1>
-        <div className="flex flex-wrap gap-1.5" role="group" aria-label="State">
-          {states.map((s) => <button key={s} className={`btn ${chosen.includes(s) ? "border-accent bg-sunk" : ""}`} aria-pressed={chosen.includes(s)} onClick={() => toggle(s)}><Mark of={s} /></button>)}
-        </div>
         <span className="ml-auto flex flex-wrap gap-1.5">
           <button className="btn" disabled={!rows.length} onClick={() => download("tasks.csv", "text/csv;charset=utf-8", csv(columns, flat()))}>CSV</button>
           <button className="btn" disabled={!rows.length} onClick={() => download("tasks.json", "application/json", JSON.stringify(rows, null, 2))}>JSON</button>
           <Copy text={asCurl("/tasks", params)}>Copy as curl</Copy>
         </span>
       </div>
+      <div className="flex flex-wrap gap-1.5 mb-2" role="group" aria-label="State">
+        {states.map((s) => <button key={s} className={`btn ${chosen.includes(s) ? "border-accent bg-sunk" : ""}`} aria-pressed={chosen.includes(s)} onClick={() => toggle(s)}><Mark of={s} /></button>)}
+      </div>
       <div className="grid grid-cols-2 sm:grid-cols-4 gap-2 mb-2">
         <div className="col-span-2">{text("text", { search: true, placeholder: "in the id, the type or the error" })}</div>
         {text("type", { suggest: seen.type })}{text("queue", { suggest: seen.queue })}
       </div>
-      <details className="mb-2" open={here.some((n) => !["text", "type", "queue"].includes(n)) || undefined}>
+      <details className="mb-2" open={more ?? here.some((n) => !["text", "type", "queue"].includes(n))} onToggle={(e) => setMore(e.currentTarget.open)}>
         <summary className="link w-fit cursor-pointer">More filters</summary>
         <div className="grid grid-cols-1 min-[360px]:grid-cols-2 sm:grid-cols-4 gap-2 mt-2">
           {text("agent", { suggest: seen.agent })}{text("provider", { suggest: seen.provider })}{text("runner", { suggest: seen.runner })}{text("user_id", { suggest: seen.user_id })}
@@ -91,9 +92,9 @@ export function Search() {
         <span className="label">created in the last</span>
         {spans.map(([name, min]) => <button key={name} className="btn" onClick={() => set({ created_from: new Date(Date.now() - min * 60_000).toISOString(), created_to: undefined })}>{name}</button>)}
         <label className="flex items-center gap-1.5"><span className="label">rows</span><select className="field" value={limit} onChange={(e) => set({ limit: e.target.value === "50" ? undefined : e.target.value })}>{["50", "100", "200"].map((n) => <option key={n}>{n}</option>)}</select></label>
-        {here.map((n) => <button key={n} className="btn" onClick={() => set({ [inAddress(n)]: undefined })} aria-label={`Remove the filter ${names[n]}`}>{names[n]}: <span className="id">{printable(search[inAddress(n)] ?? "").slice(0, 60)}</span> ×</button>)}
+        {here.map((n) => <button key={n} className="btn" onClick={() => set({ [inAddress(n)]: undefined })}><span className="sr-only">Remove the filter </span>{names[n]}: <span className="id">{printable(search[inAddress(n)] ?? "").slice(0, 60)}</span> ×</button>)}
         {(here.length > 0 || chosen.length > 0) && <button className="link" onClick={clear}>Clear all</button>}
-        <span className="label ml-auto" role="status">{query.isFetching ? "looking…" : query.data ? `${rows.length}${query.data.next_cursor ? " and more" : ""}` : ""}</span>
+        <span className="label ml-auto" role="status">{query.isFetching ? "looking…" : query.data ? `${rows.length} ${rows.length === 1 ? "task" : "tasks"}${query.data.next_cursor || query.data.prev_cursor ? " on this page" : ""}` : ""}</span>
       </div>
       {query.isError ? (
         <><Failed problem={query.error} again={() => void query.refetch()} />{search.cursor && <p className="mt-2"><button className="btn" onClick={() => set({})}>To the first page</button></p>}</>

@@ -1,6 +1,6 @@
 // A dialog with a form in it. It is the browser's own, which keeps the focus and
 // needs no style that the policy refuses.
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { cloneElement, useEffect, useId, useRef, useState, type ReactElement, type ReactNode } from "react";
 import { Failed } from "./parts";
 
 export function Sheet({ title, action, danger, busy, disabled, problem, keep = "Keep as it is", wide, onDo, onClose, children }: {
@@ -36,8 +36,16 @@ export function Reasoned({ title, action, danger, label, busy, problem, onDo, on
   );
 }
 
-export function Field({ label, hint, children }: { label: string; hint?: ReactNode; children: ReactNode }) {
-  return <label className="block min-w-0"><span className="label block mb-1">{label}</span>{children}{hint && <span className="label block mt-0.5">{hint}</span>}</label>;
+// Field puts a label, and a hint beside it, to one input or select.
+export function Field({ label, hint, children }: { label: string; hint?: ReactNode; children: ReactElement<{ id?: string; "aria-describedby"?: string }> }) {
+  const id = useId();
+  return (
+    <div className="min-w-0">
+      <label htmlFor={id} className="label block mb-1">{label}</label>
+      {cloneElement(children, { id, "aria-describedby": hint ? `${id}-hint` : undefined })}
+      {hint && <p id={`${id}-hint`} className="label mt-0.5">{hint}</p>}
+    </div>
+  );
 }
 
 // Said tells what was done, also to those who listen.
