@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ func reachable(err error) error {
 		return &faultError{"the server refuses the user or the password of clickhouse_dsn"}
 	}
 	var he *clickhouse.HTTPError
-	if errors.As(err, &he) && (he.StatusCode == 401 || he.StatusCode == 403) {
+	if errors.As(err, &he) && (he.StatusCode == http.StatusUnauthorized || he.StatusCode == http.StatusForbidden) {
 		return &faultError{"the server refuses the user or the password of clickhouse_dsn"}
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
