@@ -25,7 +25,7 @@ func (a collectorAuth) Authenticate(ctx context.Context, token string) (collecto
 	if p.Namespace == auth.AnyNamespace {
 		c.Namespace, c.AnyNamespace = timeline.DefaultNamespace, true
 	}
-	for _, s := range [...]auth.Scope{auth.ScopeIngest, auth.ScopeAgent, auth.ScopeOperate} {
+	for _, s := range [...]auth.Scope{auth.ScopeIngest, auth.ScopeAgent, auth.ScopeOperate, auth.ScopeAdmin} {
 		if p.Has(s) {
 			c.Scopes = append(c.Scopes, string(s))
 		}

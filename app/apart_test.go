@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -81,6 +82,32 @@ func TestThePartsApart(t *testing.T) {
 	if status, _ := a.Call("POST", "/tasks/transfer-1/retry", `{"reason":"again"}`, nil); status != 409 {
 		t.Errorf("a retry of what completed: %d", status)
 	}
+	// A key that is made at the query service is soon known to the collectors, and a
+	// revoked one soon to none.
+	var made struct{ ID, Token string }
+	if _, err := a.Call("POST", "/keys", `{"name":"sender","namespace":"default","scopes":["ingest"]}`, &made); err != nil || made.Token == "" {
+		t.Fatalf("make a key: %+v, %v", made, err)
+	}
+	taken := func() int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.Collectors[1]+"/v1/logs", strings.NewReader(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+made.Token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	proctest.Eventually(t, 30*time.Second, "the key to be known to a collector", func() (bool, string) { n := taken(); return n == 200, fmt.Sprint(n) })
+	if _, err := a.Call("DELETE", "/keys/"+made.ID, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Eventually(t, 30*time.Second, "the key to be revoked at a collector", func() (bool, string) { n := taken(); return n == 401, fmt.Sprint(n) })
+
 	proctest.Eventually(t, 30*time.Second, "the balance of both collectors", func() (bool, string) {
 		out, err := a.Run("verify", "--clickhouse-dsn", a.DSN, "--token", a.Token, "--collector", strings.Join(a.Collectors, ","))
 		return err == nil && strings.Count(out, " clickhouse ") == 2, fmt.Sprintf("%v\n%s", err, out)

@@ -129,6 +129,7 @@ func (a *App) Start(ctx context.Context) error {
 		{"re-enqueue URLs", a.startRequeue, a.role != RoleQuery},
 		{"reconciliation", a.startReconcile, a.role != RoleQuery},
 		{"query", a.startQuery, a.role != RoleCollector},
+		{"sharing of keys", a.startKeySync, true},
 		{"addresses", a.writeAddresses, true},
 	}
 	for _, s := range steps {

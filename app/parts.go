@@ -102,10 +102,6 @@ func (a *App) startQuery(ctx context.Context) error {
 			return err
 		}
 	}
-	var writer query.EventWriter = a.collector
-	if a.collector == nil {
-		writer = newRemoteWriter(a.set.CollectorURL, a.set.Token)
-	}
 	ready := map[string]query.ReadyFunc{
 		"clickhouse": a.store.Ping,
 		"redis":      func(ctx context.Context) error { return a.live.Ping(ctx) },
@@ -122,7 +118,7 @@ func (a *App) startQuery(ctx context.Context) error {
 		requeueSecret = nil // the collectors sign with a key that is not known here
 	}
 	deps := query.Deps{
-		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: writer, Claimer: a.claimer(), Subscriber: a.live.Follower(),
+		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: a.writer(), Claimer: a.claimer(), Subscriber: a.live.Follower(),
 		Settings: a.store, Providers: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
 		Servers: queueServers{a.live}, RequeueSecret: requeueSecret,
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,

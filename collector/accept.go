@@ -18,8 +18,8 @@ type entry struct {
 	reserved bool
 	// whole refuses everything where one record is refused.
 	whole bool
-	// operator may send operators' events.
-	operator bool
+	// operator may send operators' events, admin all settings.
+	operator, admin bool
 }
 
 // Accept checks a protobuf ExportLogsServiceRequest, appends what is good of it
@@ -49,7 +49,7 @@ func (c *Collector) accept(ctx context.Context, env wire.Envelope, request []byt
 	if env.IngestedAt.IsZero() {
 		env.IngestedAt = now
 	}
-	v := c.door.visit(&env, how.operator)
+	v := c.door.visit(&env, how.operator, how.admin)
 	defer c.door.leave(v)
 	report, err := wire.Check(request, wire.Limits{MaxRecordBytes: c.cfg.MaxRecordBytes, Now: now, Inspect: v.inspect})
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *Collector) writeEvents(ctx context.Context, namespace string, events []
 		request := wire.AppendExportRequest(nil, wire.Resource{ServiceName: serviceName}, records)
 		buf, ends = buf[:0], ends[:0]
 		_, err := c.accept(ctx, wire.Envelope{Namespace: namespace, AnyNamespace: true}, request,
-			entry{transport: transportLocal, reserved: reserved, whole: true, operator: true})
+			entry{transport: transportLocal, reserved: reserved, whole: true, operator: true, admin: true})
 		return err
 	}
 	for i := range events {

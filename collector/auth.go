@@ -9,13 +9,17 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
-// The scopes that count here. ScopeAgent and ScopeOperate include ScopeIngest.
+// The scopes that count here. ScopeAgent and ScopeOperate include ScopeIngest,
+// ScopeAdmin includes ScopeOperate.
 const (
 	// ScopeIngest may send OTLP, but for operators' events.
 	ScopeIngest = "ingest"
 	// ScopeOperate may send operators' events too: what starts or stops a task, or
 	// changes a setting.
 	ScopeOperate = "operate"
+	// ScopeAdmin may change the settings too that give rights or send payloads
+	// elsewhere: keys, channels, rules, re-enqueue URLs.
+	ScopeAdmin = "admin"
 	// ScopeAgent may also wait for commands and send live data.
 	ScopeAgent = "agent"
 )
@@ -77,6 +81,6 @@ func (c *Collector) authenticate(ctx context.Context, authorization, scope strin
 }
 
 func (p *Principal) may(scope string) bool {
-	return slices.Contains(p.Scopes, scope) ||
-		scope == ScopeIngest && (slices.Contains(p.Scopes, ScopeAgent) || slices.Contains(p.Scopes, ScopeOperate))
+	return slices.Contains(p.Scopes, scope) || scope == ScopeOperate && slices.Contains(p.Scopes, ScopeAdmin) ||
+		scope == ScopeIngest && (slices.Contains(p.Scopes, ScopeAgent) || slices.Contains(p.Scopes, ScopeOperate) || slices.Contains(p.Scopes, ScopeAdmin))
 }

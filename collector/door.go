@@ -58,7 +58,8 @@ func newDoor() *door {
 // visit is what a request brings that has a number.
 type visit struct {
 	env      *wire.Envelope
-	operator bool
+	// operator and admin are what the sender may write.
+	operator, admin bool
 	inspect  func(int, *wire.Record) *timeline.FieldError
 
 	keys   []byte // of the sources, one after the other
@@ -71,9 +72,9 @@ type visit struct {
 // group is marks in a row of one source.
 type group struct{ keyFrom, keyTo, from, to int }
 
-func (d *door) visit(env *wire.Envelope, operator bool) *visit {
+func (d *door) visit(env *wire.Envelope, operator, admin bool) *visit {
 	v := d.visits.Get().(*visit)
-	v.env, v.operator = env, operator
+	v.env, v.operator, v.admin = env, operator, admin
 	v.keys, v.groups, v.marks, v.places, v.found = v.keys[:0], v.groups[:0], v.marks[:0], v.places[:0], v.found[:0]
 	return v
 }
@@ -87,6 +88,9 @@ func (d *door) leave(v *visit) {
 func (v *visit) look(place int, r *wire.Record) *timeline.FieldError {
 	if operatorsOnly(r.Type) && !v.operator {
 		return &timeline.FieldError{Field: "event_name", Want: fmt.Sprintf("%s is written by operators: the token wants the scope %s", r.Type, ScopeOperate)}
+	}
+	if r.Type == timeline.SettingChanged && !v.admin && adminsOnly(string(r.Setting.Kind)) {
+		return &timeline.FieldError{Field: wire.AttrSettingKind, Want: fmt.Sprintf("%s is set by administrators: the token wants the scope %s", r.Setting.Kind, ScopeAdmin)}
 	}
 	if len(r.SourceID) == 0 || r.SourceSeq == 0 || r.ID.IsZero() {
 		return nil
@@ -122,6 +126,17 @@ func operatorsOnly(t timeline.Type) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// adminsOnly are the kinds of settings that give rights or send payloads
+// elsewhere. One that is not known here may be such a one.
+func adminsOnly(kind string) bool {
+	switch kind {
+	case timeline.SettingSilence, timeline.SettingAlertState, timeline.SettingBulk, timeline.SettingErrorGroup:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -230,7 +245,7 @@ func (d *door) relearn(log *spool.Log) error {
 			if err != nil {
 				continue // the sinks say so
 			}
-			v := d.visit(&env, true)
+			v := d.visit(&env, true, true)
 			_ = wire.ScanFrame(frame, &rec, func(r *wire.Record) error {
 				if !r.Derived {
 					_ = v.look(0, r)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 
@@ -68,7 +69,7 @@ func TestARepeatWaitsForTheFsyncOfTheFirst(t *testing.T) {
 	log := c.log.Load()
 	body := request(numbered("t", 1, 2)...)
 	env := wire.Envelope{Namespace: "a"}
-	v := c.door.visit(&env, false)
+	v := c.door.visit(&env, false, false)
 	report, err := wire.Check(body, wire.Limits{Inspect: v.inspect})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func TestWhatWasRefusedIsNoRepeat(t *testing.T) {
 	if _, err := c.Accept(t.Context(), env, body); err == nil {
 		t.Fatal("a full log took a request")
 	}
-	v := c.door.visit(&env, false)
+	v := c.door.visit(&env, false, false)
 	if _, err := wire.Check(body, wire.Limits{Inspect: v.inspect}); err != nil {
 		t.Fatal(err)
 	}
@@ -121,13 +122,13 @@ func TestTheDoorIsBounded(t *testing.T) {
 	d := newDoor()
 	env := wire.Envelope{Namespace: "a"}
 	see := func(source string, seq uint64) {
-		v := d.visit(&env, false)
+		v := d.visit(&env, false, false)
 		v.look(0, &wire.Record{SourceID: []byte(source), SourceSeq: seq, ID: timeline.ID{1}})
 		d.remember(v)
 		d.leave(v)
 	}
 	known := func(source string, seq uint64) bool {
-		v := d.visit(&env, false)
+		v := d.visit(&env, false, false)
 		defer d.leave(v)
 		v.look(0, &wire.Record{SourceID: []byte(source), SourceSeq: seq, ID: timeline.ID{1}})
 		return len(d.repeats(v)) > 0
@@ -192,5 +193,25 @@ func TestOperatorsEventsWantTheScope(t *testing.T) {
 	}
 	if l := c.Ledger(); l.Refused != uint64(refused) {
 		t.Errorf("refused %d, counted %d", refused, l.Refused)
+	}
+}
+
+// What gives rights, or sends payloads elsewhere, is for administrators: else
+// whoever may operate could make a key that may do anything.
+func TestSettingsThatGiveRightsWantAnAdministrator(t *testing.T) {
+	c := start(t, testConfig(t.TempDir()), Deps{Auth: tokens{
+		"operator": {Namespace: "a", Scopes: []string{ScopeOperate}}, "admin": {Namespace: "a", Scopes: []string{ScopeAdmin}},
+	}})
+	for kind, want := range map[string]bool{
+		timeline.SettingSilence: true, timeline.SettingAlertState: true, timeline.SettingBulk: true, timeline.SettingErrorGroup: true,
+		timeline.SettingKey: false, timeline.SettingRequeueURL: false, timeline.SettingChannel: false, timeline.SettingRule: false, "of tomorrow": false,
+	} {
+		e := timeline.NewSettingEvent("a", timeline.Setting{Kind: kind, ID: "x", Version: 1, Body: []byte(`{}`)}, timeline.Operator{Actor: "eve"}, time.Now())
+		for token, may := range map[string]bool{"operator": want, "admin": true} {
+			code, _, answer := post(t, c, pathLogs, request(e), "Authorization", "Bearer "+token)
+			if taken := code == http.StatusOK && len(answer) == 0; taken != may || !may && !strings.Contains(string(answer), ScopeAdmin) {
+				t.Errorf("%s by %s: %d %q", kind, token, code, answer)
+			}
+		}
 	}
 }

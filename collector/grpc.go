@@ -197,7 +197,7 @@ func (c *Collector) receive(stream grpc.ServerStream, request *rawRequest) error
 
 // exportLogs takes a request for logs and gives the encoded answer.
 func (c *Collector) exportLogs(ctx context.Context, p Principal, request []byte) (rawMessage, error) {
-	report, err := c.accept(ctx, wire.Envelope{Namespace: p.Namespace, AnyNamespace: p.AnyNamespace}, request, entry{transport: transportGRPC, operator: p.may(ScopeOperate)})
+	report, err := c.accept(ctx, wire.Envelope{Namespace: p.Namespace, AnyNamespace: p.AnyNamespace}, request, entry{transport: transportGRPC, operator: p.may(ScopeOperate), admin: p.may(ScopeAdmin)})
 	if err != nil {
 		return nil, err
 	}

@@ -133,7 +133,7 @@ func (c *Collector) postLogs(w http.ResponseWriter, r *http.Request, p Principal
 			return &requestError{http.StatusBadRequest, codes.InvalidArgument, err.Error()}
 		}
 	}
-	report, err := c.accept(r.Context(), wire.Envelope{Namespace: p.Namespace, AnyNamespace: p.AnyNamespace}, request, entry{transport: transportHTTP, operator: p.may(ScopeOperate)})
+	report, err := c.accept(r.Context(), wire.Envelope{Namespace: p.Namespace, AnyNamespace: p.AnyNamespace}, request, entry{transport: transportHTTP, operator: p.may(ScopeOperate), admin: p.may(ScopeAdmin)})
 	if err != nil {
 		return err
 	}
