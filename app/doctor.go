@@ -132,7 +132,7 @@ func (d *doctor) clickHouse(ctx context.Context, running bool) {
 			return
 		}
 	}
-	st, err := store.Open(ctx, store.Config{DSN: dsn})
+	st, err := store.Open(ctx, store.Config{DSN: dsn, Cluster: d.set.ClickHouseCluster})
 	if err != nil {
 		d.say("clickhouse", err, "")
 		return

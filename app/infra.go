@@ -24,7 +24,7 @@ const EngineCommand = "clickhouse"
 // startClickHouse opens the store, over an engine of our own where no server is
 // named, and brings its schema up to date.
 func (a *App) startClickHouse(ctx context.Context) error {
-	cfg := store.Config{DSN: a.set.ClickHouseDSN, ReaderDSN: a.set.ClickHouseRead, Retention: a.set.Retention, Logger: a.log}
+	cfg := store.Config{DSN: a.set.ClickHouseDSN, ReaderDSN: a.set.ClickHouseRead, Retention: a.set.Retention, Cluster: a.set.ClickHouseCluster, Logger: a.log}
 	if cfg.DSN == "" {
 		self, err := os.Executable()
 		if err != nil {

@@ -28,13 +28,14 @@ type Settings struct {
 	OTLPGRPCAddr string `yaml:"otlp_grpc_addr" usage:"address of the OTLP/gRPC receiver"`
 	OTLPHTTPAddr string `yaml:"otlp_http_addr" usage:"address of the OTLP/HTTP receiver and of the agents' connection"`
 
-	ClickHouseDSN  string `yaml:"clickhouse_dsn" usage:"ClickHouse server; empty for the embedded engine"`
-	ClickHouseRead string `yaml:"clickhouse_reader_dsn" usage:"the same server by a user that may only read, for what the API reads; empty for the one above"`
-	ClickHouseAddr string `yaml:"clickhouse_addr" usage:"address of the embedded engine's HTTP interface"`
-	ClickHouseMem  int64  `yaml:"clickhouse_max_memory" usage:"bytes the embedded engine may use"`
-	RedisURL       string `yaml:"redis_url" usage:"Redis server; empty for the embedded broker"`
-	RedisAddr      string `yaml:"redis_addr" usage:"address of the embedded broker"`
-	CommandKey     string `yaml:"command_key" usage:"key that commands in Redis are authenticated with, and the secrets of re-enqueue URLs are derived from; all collectors and query share it, empty for one kept in the data directory"`
+	ClickHouseDSN     string `yaml:"clickhouse_dsn" usage:"ClickHouse server; empty for the embedded engine"`
+	ClickHouseRead    string `yaml:"clickhouse_reader_dsn" usage:"the same server by a user that may only read, for what the API reads; empty for the one above"`
+	ClickHouseCluster string `yaml:"clickhouse_cluster" usage:"cluster that tables are spread over, as the servers' remote_servers name it; empty for one server"`
+	ClickHouseAddr    string `yaml:"clickhouse_addr" usage:"address of the embedded engine's HTTP interface"`
+	ClickHouseMem     int64  `yaml:"clickhouse_max_memory" usage:"bytes the embedded engine may use"`
+	RedisURL          string `yaml:"redis_url" usage:"Redis server; empty for the embedded broker"`
+	RedisAddr         string `yaml:"redis_addr" usage:"address of the embedded broker"`
+	CommandKey        string `yaml:"command_key" usage:"key that commands in Redis are authenticated with, and the secrets of re-enqueue URLs are derived from; all collectors and query share it, empty for one kept in the data directory"`
 
 	DataDir    string `yaml:"data_dir" usage:"where logs, keys and the embedded engine's data live"`
 	AdminToken string `yaml:"admin_token" usage:"token with every scope; empty to generate one on the first start of up"`
@@ -254,6 +255,9 @@ func (s *Settings) Validate() error {
 	}
 	if s.LogMaxBytes < 64<<20 {
 		errs = append(errs, errors.New("log_max_bytes: must be at least 67108864 (64 MiB)"))
+	}
+	if s.ClickHouseCluster != "" && s.ClickHouseDSN == "" {
+		errs = append(errs, errors.New("clickhouse_cluster: name one of its servers in clickhouse_dsn"))
 	}
 	if s.Retention < 24*time.Hour {
 		errs = append(errs, errors.New("retention: must be at least 24h"))

@@ -86,7 +86,7 @@ func newAlertsCheck() *cobra.Command {
 // keeps.
 func newAlertsTest() *cobra.Command {
 	c := &cobra.Command{Use: "test FILE", Short: "Say when alert rules would have fired", Args: cobra.ExactArgs(1)}
-	load := settingsFlags(c, "data_dir", "clickhouse_dsn")
+	load := settingsFlags(c, "data_dir", "clickhouse_dsn", "clickhouse_cluster")
 	since := c.Flags().String("since", "7d", "how far back, such as 90m, 24h or 7d")
 	output := c.Flags().StringP("output", "o", "table", "table or json")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -175,7 +175,7 @@ func openReader(ctx context.Context, s app.Settings) (*store.Store, error) {
 		}
 		s.ClickHouseDSN = creds.ReaderDSN(addrs.ClickHouse)
 	}
-	st, err := store.Open(ctx, store.Config{DSN: s.ClickHouseDSN, Logger: newLogger(s)})
+	st, err := store.Open(ctx, store.Config{DSN: s.ClickHouseDSN, Cluster: s.ClickHouseCluster, Logger: newLogger(s)})
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -10,7 +10,7 @@ import (
 
 func newMigrate() *cobra.Command {
 	c := &cobra.Command{Use: "migrate", Short: "Bring the schema of a ClickHouse server up to date", Args: cobra.NoArgs}
-	load := settingsFlags(c, "clickhouse_dsn", "retention")
+	load := settingsFlags(c, "clickhouse_dsn", "clickhouse_cluster", "retention")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := load()
 		if err != nil {
@@ -20,7 +20,7 @@ func newMigrate() *cobra.Command {
 			return usageError{errors.New("clickhouse_dsn: name the server; tasktrail up migrates its own engine")}
 		}
 		log := newLogger(s)
-		st, err := store.Open(c.Context(), store.Config{DSN: s.ClickHouseDSN, Logger: log})
+		st, err := store.Open(c.Context(), store.Config{DSN: s.ClickHouseDSN, Cluster: s.ClickHouseCluster, Retention: s.Retention, Logger: log})
 		if err != nil {
 			return usageError{err}
 		}

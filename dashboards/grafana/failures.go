@@ -20,12 +20,9 @@ func providers() dashboard {
 			},
 			{
 				kind: "timeseries", title: "Openings", width: 12, height: 8, unit: "short", stacked: true, name: "${__field.labels.provider}",
-				description: "Breakers that opened on tasks that became dead letters within the range; an opening whose task was saved after all is not in it.",
-				sql: []string{lines("SELECT $__timeInterval(at) AS time, provider, uniqExact(event_id) AS openings FROM",
-					"(SELECT e.occurred_at AS at, e.event_id AS event_id, "+attribute("task.provider")+" AS provider FROM events AS e",
-					"  WHERE e."+oneNamespace+" AND (e.namespace, e.task_id) IN (SELECT namespace, task_id FROM dead_letters WHERE "+oneNamespace+" AND $__timeFilter(created_at))",
-					"    AND position(record, 'circuit_breaker_opened') > 0)",
-					"WHERE $__timeFilter(at) AND "+chosen("provider", "provider")+" GROUP BY time, provider ORDER BY time, provider")},
+				description: "Breakers that opened. Every process has one of its own, so that one failure of a provider opens several.",
+				sql: []string{lines("SELECT $__timeInterval(occurred_at) AS time, provider, uniqExact(event_id) AS openings FROM breaker_changes",
+					"WHERE "+oneNamespace+" AND $__timeFilter(occurred_at) AND state = 'open' AND "+chosen("provider", "provider")+" GROUP BY time, provider ORDER BY time, provider")},
 			},
 			{
 				kind: "timeseries", title: "Skipped by a breaker", width: 12, height: 8, unit: "short", stacked: true, name: "${__field.labels.provider}",

@@ -71,9 +71,9 @@ func annotation(name, colour, sql string) object {
 func annotations() []object {
 	return []object{
 		annotation("Breakers", "orange", lines(
-			"SELECT l.6 AS time, concat(provider, ': ', l.1) AS title, concat(l.2, ', ', toString(l.4), ' of ', toString(l.3), ' calls failed, ', source_id) AS text, 'breaker' AS tags",
-			"FROM (SELECT provider, source_id, argMaxMerge(b.last) AS l FROM breakers AS b WHERE b.namespace = "+ns+" GROUP BY provider, source_id)",
-			"WHERE $__timeFilter(time) ORDER BY time")),
+			"SELECT min(occurred_at) AS time, concat(provider, ': ', toString(any(state))) AS title,",
+			"    concat(toString(any(why)), ', ', toString(any(failures)), ' of ', toString(any(calls)), ' calls failed, ', any(agent)) AS text, 'breaker' AS tags",
+			"FROM breaker_changes WHERE namespace = "+ns+" AND $__timeFilter(occurred_at) GROUP BY provider, event_id ORDER BY time DESC LIMIT 200")),
 		annotation("Alerts", "red", lines(
 			"SELECT min(d.created_at) AS time, concat(transform(toUInt8(max(d.severity)), [2, 3], ['high', 'critical'], ''), ': ', task_type, ' ', task_id) AS title,",
 			"    any(d.error_message) AS text, 'alert' AS tags",
