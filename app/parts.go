@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -44,6 +45,9 @@ func (a *App) startAlerting(ctx context.Context) error {
 		return err
 	}
 	a.undo.push("alerting", func(context.Context) error { return a.alerting.Close() })
+	if err := a.metrics.Register(a.alerting); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	if err := a.alerting.Start(ctx); err != nil {
 		return err
 	}
