@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -85,7 +86,7 @@ func (c *Caller) call(ctx context.Context, callback string, t *agent.Task) ([]by
 	c.setHeaders(ctx, req.Header, at)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("call back: %w", err)
+		return nil, &callError{host: u.Host, err: err}
 	}
 	defer resp.Body.Close()
 	if err := agent.CheckResponse(resp); err != nil {
@@ -100,6 +101,25 @@ func (c *Caller) call(ctx context.Context, callback string, t *agent.Task) ([]by
 	}
 	return output, nil
 }
+
+// callError is the error of a call that brought no answer. It names the host
+// alone: what follows in a callback's URL may be a secret, and the message goes into
+// the timeline and to whoever is alerted.
+type callError struct {
+	host string
+	err  error
+}
+
+func (e *callError) Error() string {
+	var inner *url.Error
+	if errors.As(e.err, &inner) {
+		return "call back " + e.host + ": " + inner.Err.Error()
+	}
+	return "call back " + e.host + ": " + e.err.Error()
+}
+
+// Unwrap keeps the whole tree for the classification.
+func (e *callError) Unwrap() error { return e.err }
 
 func (c *Caller) setHeaders(ctx context.Context, h http.Header, at agent.Attempt) {
 	if c.cfg.Inject != nil {

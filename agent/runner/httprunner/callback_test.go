@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -165,4 +166,22 @@ func FuzzParseCallback(f *testing.F) {
 			t.Errorf("%q gave %v, %v", s, u, err)
 		}
 	})
+}
+
+// The error of a call goes into the timeline: what follows the host in a URL may be
+// a secret.
+func TestErrorsNameTheHostAlone(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := l.Addr().String()
+	l.Close()
+	c := httprunner.New(httprunner.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	defer c.Close()
+	_, err = c.Func("http://user:hidden@"+host+"/hidden?token=hidden")(t.Context(), agent.Task{})
+	var op *net.OpError
+	if err == nil || strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), host) || !errors.As(err, &op) {
+		t.Errorf("%v", err)
+	}
 }

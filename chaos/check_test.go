@@ -1,0 +1,304 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tasktrail/tasktrail/internal/proctest"
+	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
+)
+
+// settleWithin is how long things may take to come to rest: an accepted retry that
+// was lost on its way is sent again after 30 s, and a collector that lost a
+// connection without hearing of it needs 35 s to say so.
+const settleWithin = 3 * time.Minute
+
+// quiet waits until every task has come to its end at its runner and in the API. It
+// returns the tasks that it added to that end.
+func (s *system) quiet(tasks []*task) []*task {
+	s.t.Helper()
+	sweeps := []*task{s.sweep()}
+	proctest.Eventually(s.t, settleWithin, "the worker's queue is empty", func() (bool, string) {
+		names := s.pending()
+		return len(names) == 0, strings.Join(names, " ")
+	})
+	open := slices.Clone(tasks)
+	proctest.Eventually(s.t, settleWithin, "every task has its state", func() (bool, string) {
+		var last string
+		open = slices.DeleteFunc(open, func(t *task) bool {
+			state, run, err := s.state(t)
+			last = fmt.Sprintf("%s: %s in run %d, want %s in run %d (%v)", t.id, state, run, t.state(), t.run(), err)
+			return err == nil && run == t.run() && (state == t.state() || state == timeline.StateFailed)
+		})
+		// What a command could not ship before it ended, the next one ships.
+		if len(open) > 0 && !slices.ContainsFunc(open, func(t *task) bool { return t.kind != byRun }) {
+			sweeps = append(sweeps, s.sweep())
+		}
+		return len(open) == 0, fmt.Sprintf("%d are open, %s", len(open), last)
+	})
+	return sweeps
+}
+
+// sweep runs a command that succeeds, for the sake of what the ones before it left
+// in their spool.
+func (s *system) sweep() *task {
+	s.sweeps++
+	t := &task{id: fmt.Sprintf("run-sweep-%d", s.sweeps), kind: byRun, plan: plan{{ok}}}
+	s.submitRun(s.t.Context(), t)
+	return t
+}
+
+func (s *system) state(t *task) (timeline.State, int, error) {
+	ctx, stop := within(s.t.Context(), 5*time.Second)
+	defer stop()
+	code, fields := s.api(ctx, http.MethodGet, "/tasks/"+url.PathEscape(t.id), "", "")
+	if code != http.StatusOK {
+		return "", 0, fmt.Errorf("%d %v", code, fields)
+	}
+	state, _ := fields["state"].(string)
+	run, _ := fields["run"].(float64)
+	return timeline.State(state), int(run), nil
+}
+
+// stored is what ClickHouse holds of the tasks.
+type stored struct {
+	events map[string]string // id → type
+	rows   int
+}
+
+func (s *system) stored() (stored, error) {
+	out, err := s.up.SQL("SELECT toString(event_id), toString(type) FROM events FINAL FORMAT TSV")
+	got := stored{events: map[string]string{}}
+	if err != nil {
+		return got, err
+	}
+	for line := range strings.Lines(out) {
+		id, typ, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		got.events[id] = typ
+		got.rows++
+	}
+	return got, nil
+}
+
+// check holds everything that was promised against what there is. all are the
+// tasks of every round, tasks those of this one.
+func (s *system) check(all, tasks []*task) {
+	s.t.Helper()
+	died := s.checkEvents(all)
+	s.checkTasks(tasks, died)
+	s.checkHealth(all)
+	proctest.Eventually(s.t, time.Minute, "tasktrail verify balances", func() (bool, string) {
+		out, err := s.up.Run("verify")
+		return err == nil, fmt.Sprint(out, err)
+	})
+}
+
+// checkEvents compares the spools' record with the store, id by id. It returns how
+// many attempts of each task's runs never ended: those that a worker died on.
+func (s *system) checkEvents(all []*task) map[string]int {
+	s.t.Helper()
+	record := s.recorder.read()
+	var there stored
+	proctest.Eventually(s.t, settleWithin, "every event that a spool accepted is stored", func() (bool, string) {
+		var err error
+		if there, err = s.stored(); err != nil {
+			return false, err.Error()
+		}
+		missing := 0
+		var one timeline.Event
+		for id, e := range record.events {
+			if there.events[id.String()] == "" {
+				missing++
+				one = e
+			}
+		}
+		return missing == 0, fmt.Sprintf("%d of %d are missing, one is %s of %s (%s, number %d)", missing, len(record.events), one.Type, one.Task.ID, one.SourceID, one.SourceSeq)
+	})
+	if there.rows != len(there.events) {
+		s.t.Errorf("%d rows for %d events: some is stored twice", there.rows, len(there.events))
+	}
+	if record.shed > 0 {
+		s.t.Errorf("%d events were shed, and no spool was full", record.shed)
+	}
+	s.checkStrangers(all, record, there)
+	open := map[string]map[string]bool{} // task → run and attempt that have not ended
+	for _, e := range record.events {
+		at := fmt.Sprintf("%d/%d", e.Run, e.Attempt)
+		if open[e.Task.ID] == nil {
+			open[e.Task.ID] = map[string]bool{}
+		}
+		switch e.Type {
+		case timeline.AttemptStarted:
+			if _, ended := open[e.Task.ID][at]; !ended {
+				open[e.Task.ID][at] = true
+			}
+		case timeline.AttemptSuccess, timeline.AttemptFailed, timeline.AttemptAborted:
+			open[e.Task.ID][at] = false
+		}
+	}
+	died := map[string]int{}
+	for id, attempts := range open {
+		for _, o := range attempts {
+			if o {
+				died[id]++
+			}
+		}
+	}
+	return died
+}
+
+// checkStrangers accounts for what no spool has written: foreign SDKs' events,
+// operators', the collector's own.
+func (s *system) checkStrangers(all []*task, record emitted, there stored) {
+	s.t.Helper()
+	known := map[string]bool{}
+	for id := range record.events {
+		known[id.String()] = true
+	}
+	strangers := map[string]int{}
+	for id, typ := range there.events {
+		if !known[id] {
+			strangers[typ]++
+		}
+	}
+	want := map[string]int{}
+	for _, t := range all {
+		want["dlq_retry_requested"] += t.retries
+		if t.retries > 0 && t.plan.completes(t.run()) {
+			want["dlq_resolved"] += t.retries
+		}
+		if t.kind != byOTLP {
+			continue
+		}
+		for _, typ := range []string{"task_created", "task_started", "attempt_started"} {
+			want[typ]++
+		}
+		if t.plan.completes(1) {
+			want["attempt_success"]++
+			want["task_completed"]++
+		} else {
+			want["attempt_failed"]++
+			want["task_failed"]++
+			want["moved_to_dlq"]++
+		}
+	}
+	for typ, n := range strangers {
+		if want[typ] != n && typ != "tombstone" && typ != "setting_changed" {
+			s.t.Errorf("%d events of type %s came from no spool, want %d", n, typ, want[typ])
+		}
+	}
+}
+
+// checkTasks holds a round's tasks against the model.
+func (s *system) checkTasks(tasks []*task, died map[string]int) {
+	s.t.Helper()
+	for _, t := range tasks {
+		state, run, err := s.state(t)
+		poison := died[t.id] >= 3 && state == timeline.StateFailed
+		if err != nil || run != t.run() || state != t.state() && !poison {
+			s.t.Errorf("%s (%v): %s in run %d (%v), want %s in run %d; %d attempts died", t.id, t.plan, state, run, err, t.state(), t.run(), died[t.id])
+			continue
+		}
+		s.checkLife(t, poison)
+		if done := s.receiver.done(t.id); t.kind != byRun && t.kind != byOTLP && (done > 1 || state == timeline.StateCompleted && done != 1) {
+			s.t.Errorf("%s is %s, and its work was done %d times", t.id, state, done)
+		}
+		letters := s.letters(t)
+		want := 0 // as many as runs failed
+		for r := 1; r <= t.run(); r++ {
+			if !t.plan.completes(r) {
+				want++
+			}
+		}
+		if len(letters) != want && !poison {
+			s.t.Errorf("%s has %d dead letters, want %d: %s", t.id, len(letters), want, str(letters))
+		}
+		calls := min(len(letters), 1)
+		proctest.Eventually(s.t, time.Minute, fmt.Sprintf("%s has %d alerts", t.id, calls), func() (bool, string) {
+			n := s.receiver.alerted(t.id)
+			return n == calls, fmt.Sprint(n)
+		})
+	}
+}
+
+func (s *system) letters(t *task) []timeline.DeadLetter {
+	s.t.Helper()
+	var page struct {
+		Data []timeline.DeadLetter `json:"data"`
+	}
+	if _, err := s.up.Call(http.MethodGet, "/failed-tasks?task_id="+url.QueryEscape(t.id), "", &page); err != nil {
+		s.t.Errorf("the dead letters of %s: %v", t.id, err)
+	}
+	return page.Data
+}
+
+// checkLife looks at a task's timeline: nothing happens twice, and each run begins
+// and ends.
+func (s *system) checkLife(t *task, poison bool) {
+	s.t.Helper()
+	life, err := s.up.Life(t.id)
+	if err != nil {
+		s.t.Errorf("%s: %v", t.id, err)
+		return
+	}
+	count := map[string]int{}
+	for _, e := range life {
+		count[e]++
+	}
+	for e, n := range count {
+		if n > 1 && !strings.Contains(e, "task_retried") {
+			s.t.Errorf("%s: %s is there %d times: %q", t.id, e, n, life)
+		}
+	}
+	for r := 1; r <= t.run(); r++ {
+		end := "task_failed"
+		if t.plan.completes(r) && !poison {
+			end = "task_completed"
+		}
+		for _, e := range []string{"task_started", end} {
+			if count[fmt.Sprintf("r%d %s", r, e)] != 1 {
+				s.t.Errorf("%s (%v): run %d has no %s: %q", t.id, t.plan, r, e, life)
+			}
+		}
+	}
+}
+
+// checkHealth compares the counts of the health route with the truth.
+func (s *system) checkHealth(all []*task) {
+	s.t.Helper()
+	want := map[timeline.State]int64{}
+	for _, t := range all {
+		want[t.state()]++
+	}
+	proctest.Eventually(s.t, time.Minute, "health tells the truth", func() (bool, string) {
+		var h readmodel.Health
+		if err := s.health(&h); err != nil {
+			return false, err.Error()
+		}
+		ok := h.Tasks[timeline.StateCompleted]+h.Tasks[timeline.StateFailed] == int64(len(all)) && h.QueueDepth == 0 && h.WaitingRetries == 0
+		// A task on which three workers died failed, whatever its service would have said.
+		ok = ok && h.Tasks[timeline.StateCompleted] <= want[timeline.StateCompleted]
+		return ok, fmt.Sprintf("%s, want %v of %d tasks", str(h.Tasks), want, len(all))
+	})
+}
+
+func (s *system) health(h *readmodel.Health) error {
+	ctx, stop := within(context.Background(), 10*time.Second)
+	defer stop()
+	code, fields := s.api(ctx, http.MethodGet, "/tasks/monitoring/health", "", "")
+	if code != http.StatusOK {
+		return fmt.Errorf("health: %d %v", code, fields)
+	}
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, h)
+}

@@ -1,0 +1,111 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"time"
+)
+
+// fault is something that goes wrong for a while. begin returns what ends it.
+type fault struct {
+	name string
+	// longest is how long it lasts at most.
+	longest time.Duration
+	begin   func(s *system) (end func())
+}
+
+func stopped(name string, group bool, pid func(s *system) int) fault {
+	return fault{"SIGSTOP of " + name, 2 * time.Second, func(s *system) func() {
+		p := pid(s)
+		kill(p, group, syscall.SIGSTOP)
+		return func() { kill(p, group, syscall.SIGCONT) }
+	}}
+}
+
+func under(w weather, longest time.Duration) fault {
+	return fault{"the collector's connection: " + weathers[w], longest, func(s *system) func() {
+		s.proxy.set(w)
+		return func() { s.proxy.set(fair) }
+	}}
+}
+
+var faults = []fault{
+	{"SIGKILL of the worker", time.Second, func(s *system) func() { s.worker.Kill(); return s.startWorker }},
+	{"SIGKILL of the sidecar", time.Second, func(s *system) func() { s.sidecar.Kill(); return s.startSidecar }},
+	{"SIGKILL of up and its engine", time.Second, func(s *system) func() { s.up.Process.Kill(); return s.up.Restart }},
+	{"SIGKILL of up alone", time.Second, func(s *system) func() { s.up.Process.KillAlone(); return s.up.Restart }},
+	{"SIGKILL of the engine", 0, func(s *system) func() { kill(s.engine(), false, syscall.SIGKILL); return func() {} }},
+	{"SIGKILL of Redis, which comes back empty", time.Second, func(s *system) func() { s.redis.Kill(); return s.startRedis }},
+	{"SIGTERM and start of up", 0, func(s *system) func() {
+		ctx, stop := within(s.t.Context(), 30*time.Second)
+		defer stop()
+		if err := s.up.Process.Stop(ctx); err != nil {
+			s.t.Errorf("up was asked to end: %v", err)
+		}
+		return s.up.Restart
+	}},
+	{"SIGTERM and start of the sidecar", 0, func(s *system) func() {
+		ctx, stop := within(s.t.Context(), 40*time.Second)
+		defer stop()
+		if err := s.sidecar.Stop(ctx); err != nil {
+			s.t.Errorf("the sidecar was asked to end: %v", err)
+		}
+		return s.startSidecar
+	}},
+	stopped("the worker", false, func(s *system) int { return s.worker.Pid() }),
+	stopped("the sidecar", false, func(s *system) int { return s.sidecar.Pid() }),
+	stopped("up and its engine", true, func(s *system) int { return s.up.Process.Pid() }),
+	stopped("the engine", false, (*system).engine),
+	stopped("Redis", false, func(s *system) int { return s.redis.Pid() }),
+	under(refuses, 2*time.Second),
+	under(slow, 2*time.Second),
+	under(halfOpen, 3*time.Second),
+	under(deaf, 2*time.Second),
+	{"the collector's connection: cut", 0, func(s *system) func() { s.proxy.cut(); return func() {} }},
+}
+
+// storm has things go wrong, one or two at a time, for so long.
+func (s *system) storm(r *rand.Rand, d time.Duration) {
+	end := time.Now().Add(d)
+	for n := 0; n == 0 || time.Now().Before(end); n++ {
+		first, second := r.IntN(len(faults)), r.IntN(2*len(faults))
+		s.goWrong(r, first, func() {
+			// Two at a time, where they are of different parts: what was killed is
+			// not stopped besides.
+			if second < len(faults) && parts[second] != parts[first] {
+				s.goWrong(r, second, func() {})
+			}
+		})
+		pause(time.Duration(r.IntN(300)) * time.Millisecond)
+	}
+}
+
+// parts are what each fault is about.
+var parts = func() []string {
+	names := make([]string, len(faults))
+	for i, f := range faults {
+		for _, part := range []string{"connection", "worker", "sidecar", "Redis"} {
+			if contains(f.name, part) {
+				names[i] = part
+			}
+		}
+		if names[i] == "" {
+			names[i] = "up"
+		}
+	}
+	return names
+}()
+
+func (s *system) goWrong(r *rand.Rand, i int, meanwhile func()) {
+	f := faults[i]
+	d := time.Duration(0)
+	if f.longest > 0 {
+		d = time.Duration(r.Int64N(int64(f.longest)))
+	}
+	s.log(fmt.Sprintf("%s for %v", f.name, d.Round(time.Millisecond)))
+	end := f.begin(s)
+	meanwhile()
+	pause(d)
+	end()
+}

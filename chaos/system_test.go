@@ -1,0 +1,174 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tasktrail/tasktrail/app/uptest"
+	"github.com/tasktrail/tasktrail/internal/proctest"
+)
+
+// system is everything that runs, each part a process of its own.
+type system struct {
+	t         *testing.T
+	up        *uptest.Up
+	redis     *proctest.Process
+	redisAddr string
+	worker    *proctest.Process
+	sidecar   *proctest.Process
+	proxy     *proxy
+	receiver  *receiver
+	recorder  *recorder
+
+	workerArgs  workerArgs
+	sidecarAddr string
+	sidecarDir  string
+	runSpool    string
+	sweeps      int
+}
+
+func startSystem(t *testing.T) *system {
+	t.Helper()
+	s := &system{t: t, redisAddr: proctest.FreeAddrs(t, 1)[0], receiver: newReceiver(t), sidecarDir: t.TempDir(), runSpool: t.TempDir()}
+	s.startRedis()
+	s.up = uptest.Start(t, "--redis-url", "redis://"+s.redisAddr, "--webhook-url", s.receiver.server.URL+"/alerts", "--webhook-allow-private",
+		"--webhook-secret", "whsec_"+base64.StdEncoding.EncodeToString([]byte("a key of chaos, of 24 bytes")),
+		"--api-rate", "10000")
+	s.proxy = newProxy(t, strings.TrimPrefix(s.up.Collector(), "http://"))
+	s.workerArgs = workerArgs{Dir: t.TempDir(), Collector: s.proxy.url(), Token: s.up.Token, Receiver: s.receiver.url()}
+	s.sidecarAddr = proctest.FreeAddrs(t, 1)[0]
+	s.recorder = startRecorder(t, filepath.Join(s.workerArgs.Dir, "spool"), filepath.Join(s.sidecarDir, "spool"), s.runSpool)
+	s.startWorker()
+	s.startSidecar()
+	return s
+}
+
+func (s *system) startRedis() {
+	s.t.Helper()
+	_, port, _ := strings.Cut(s.redisAddr, ":")
+	s.redis = proctest.Start(s.t, nil, "redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", s.t.TempDir())
+}
+
+func (s *system) startWorker() {
+	s.t.Helper()
+	settings, err := json.Marshal(s.workerArgs)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.worker = proctest.Start(s.t, []string{workerEnv + "=" + string(settings)}, os.Args[0])
+}
+
+func (s *system) startSidecar() {
+	s.t.Helper()
+	s.sidecar = proctest.Start(s.t, nil, proctest.Build(s.t, "./cmd/tasktrail"), "agent", "--agent-addr", s.sidecarAddr,
+		"--collector-url", s.proxy.url(), "--token", s.up.Token, "--data-dir", s.sidecarDir, "--callback-allow", "127.0.0.0/8",
+		"--agent-retry-base", "20ms", "--agent-max-attempts", strconv.Itoa(maxAttempts), "--agent-workers", "8", "--callback-timeout", "20s")
+}
+
+// askSidecar asks the sidecar; 0 where it gave no answer.
+func (s *system) askSidecar(ctx context.Context, method, path, body string) (int, map[string]any) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.sidecarAddr+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return answer(req, s.up.Token)
+}
+
+func answer(req *http.Request, token string) (int, map[string]any) {
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil
+	}
+	var fields map[string]any
+	_ = json.Unmarshal(b, &fields) // what is no object has no fields
+	return resp.StatusCode, fields
+}
+
+// post sends OTLP as a foreign SDK does.
+func (s *system) postOTLP(ctx context.Context, body []byte) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.proxy.url()+"/v1/logs", bytes.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("Content-Type", "application/json")
+	code, _ := answer(req, s.up.Token)
+	return code
+}
+
+// api asks the API, with an end to its patience.
+func (s *system) api(ctx context.Context, method, path, body, key string) (int, map[string]any) {
+	ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, method, s.up.API()+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
+	return answer(req, s.up.Token)
+}
+
+// engine is the process id of the ClickHouse engine, a child of up; 0 where there
+// is none at the moment.
+func (s *system) engine() int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", s.up.Process.Pid(), s.up.Process.Pid()))
+	kids := strings.Fields(string(b))
+	if err != nil || len(kids) == 0 {
+		return childOf(s.up.Process.Pid())
+	}
+	pid, _ := strconv.Atoi(kids[0])
+	return pid
+}
+
+// childOf looks for a child that another thread than the first has started.
+func childOf(parent int) int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range stats {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		_, rest, ok := strings.Cut(string(b), ") ")
+		fields := strings.Fields(rest)
+		if !ok || len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		return pid
+	}
+	return 0
+}
+
+// kill sends a signal to a process, or to its whole group where group is set.
+func kill(pid int, group bool, sig syscall.Signal) {
+	if pid <= 0 {
+		return
+	}
+	if group {
+		pid = -pid
+	}
+	_ = syscall.Kill(pid, sig)
+}
