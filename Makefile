@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query bench deps-test deps-run clean generate
+.PHONY: help run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query bench chaos soak vuln deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,23 @@ fuzz: ## Fuzz everything that reads bytes from outside, FUZZTIME each
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; done
+
+ROUNDS   ?= 20
+SEED     ?= 0
+DURATION ?= 6s
+chaos: deps-test engine ## Kill, stop and cut everything at random, ROUNDS times from SEED (0: the clock's), and hold the books against a model
+	$(GO) test ./chaos -run 'Chaos' -count 1 -v -timeout 12h -rounds $(ROUNDS) -seed $(SEED) -duration $(DURATION)
+
+SOAK ?= 1h
+soak: engine ## Run for SOAK at a steady and a bursty rate; memory, goroutines, files, disk and parts must stay flat
+	$(GO) test ./chaos -run 'Soak' -count 1 -v -timeout 24h -soak $(SOAK)
+
+vuln: ## Look for known vulnerabilities in what every module calls (needs vuln.go.dev)
+	@mkdir -p bin
+	@test -x bin/govulncheck || (cd tools && $(GO) build -o ../bin/govulncheck golang.org/x/vuln/cmd/govulncheck)
+	@for m in $(MODULES); do echo "== vuln $$m"; (cd $$m && $(CURDIR)/bin/govulncheck ./...) || { \
+	  s=$$?; test $$s -eq 3 && echo "make: vulnerabilities were found, see above" >&2 || \
+	  echo "make: govulncheck could not run to its end (is https://vuln.go.dev reachable?): nothing was checked" >&2; exit $$s; }; done
 
 COUNT ?= 5
 bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.md)

@@ -141,7 +141,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 				t.Errorf("%s is in %s: %q", name, where, has[max(i-120, 0):min(i+len(secret)+40, len(has))])
 			}
 		}
-		for _, dir := range []string{filepath.Join(up.DataDir), filepath.Join(sidecarDir, "spool")} {
+		for _, dir := range []string{filepath.Join(up.DataDir), filepath.Join(sidecarDir, "agent", "spool")} {
 			for _, f := range holding(t, dir, secret) {
 				t.Errorf("%s is in %s", name, f)
 			}

@@ -49,7 +49,7 @@ func startSystem(t *testing.T) *system {
 	s.proxy = newProxy(t, strings.TrimPrefix(s.up.Collector(), "http://"))
 	s.workerArgs = workerArgs{Dir: t.TempDir(), Collector: s.proxy.url(), Token: s.up.Token, Receiver: s.receiver.url()}
 	s.sidecarAddr = proctest.FreeAddrs(t, 1)[0]
-	s.recorder = startRecorder(t, filepath.Join(s.workerArgs.Dir, "spool"), filepath.Join(s.sidecarDir, "spool"), s.runSpool)
+	s.recorder = startRecorder(t, filepath.Join(s.workerArgs.Dir, "spool"), filepath.Join(s.sidecarDir, "agent", "spool"), s.runSpool)
 	s.startWorker()
 	s.startSidecar()
 	return s
