@@ -197,12 +197,10 @@ func (a *Agent) startRun(ctx context.Context, c timeline.Command) error {
 			return err
 		}
 	}
-	// Fixed before the runner has the task, so that the run's events, which a worker
+	// The same whenever the command comes: an event that is written again under its id
+	// is the one that is stored only at the same time. The run's events, which a worker
 	// may write at once, come after.
-	at := time.Now()
-	if !at.After(c.RequestedAt) {
-		at = c.RequestedAt.Add(1)
-	}
+	at := c.RequestedAt.Add(1)
 	if a.recover.taken(c.ID) {
 		// The runner has it; what did not arrive is the acknowledgement, which is
 		// given again under the same id.

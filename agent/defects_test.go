@@ -181,3 +181,31 @@ func TestAnEventIsNeverBeforeTheCommandItFollows(t *testing.T) {
 		last = e.OccurredAt
 	}
 }
+
+// A command that comes again is acknowledged again, and the store keeps one row of an
+// event only where the time is the same too.
+func TestAnAcknowledgementIsTheSameEachTime(t *testing.T) {
+	rec := agenttest.New(t, quick)
+	tk := task("asked-twice", "")
+	tk.Runner = "test"
+	rec.HandleQueue(tk.Queue, func(context.Context, timeline.Command) error { return nil })
+	cmd := timeline.Command{
+		ID: timeline.CommandID("default", tk.ID, 2), Kind: timeline.CommandRetry, Task: tk.Task, Run: 2, RequestedAt: time.Now().Add(-time.Minute),
+	}
+	cmd.Task.Namespace = "default"
+	rec.Collector().Send(cmd)
+	rec.Collector().Send(cmd)
+	var acks []timeline.Event
+	until(t, "both acknowledgements", func() bool {
+		acks = nil
+		for _, e := range rec.Collector().Events("") {
+			if e.Type == timeline.TaskRetried {
+				acks = append(acks, e)
+			}
+		}
+		return len(acks) == 2
+	})
+	if a, b := acks[0], acks[1]; a.ID != b.ID || !a.OccurredAt.Equal(b.OccurredAt) || !a.OccurredAt.After(cmd.RequestedAt) {
+		t.Errorf("%s at %v, then %s at %v; asked at %v", a.ID, a.OccurredAt, b.ID, b.OccurredAt, cmd.RequestedAt)
+	}
+}

@@ -82,7 +82,7 @@ func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Eve
 		at := time.Now()
 		if last = w.r.call.post(ctx, w.target, c.ID.String(), body); last == nil {
 			w.r.taken.Add(1)
-			return takenEvent(c, at), true
+			return takenEvent(c), true
 		}
 		if ctx.Err() != nil {
 			return timeline.Event{}, false
@@ -141,9 +141,10 @@ func answerAt(c *timeline.Command, at time.Time) time.Time {
 	return at.UTC()
 }
 
-// takenEvent is what an agent writes when its runner has the task.
-func takenEvent(c *timeline.Command, at time.Time) timeline.Event {
-	e := answerOf(c, timeline.TaskRetried, at)
+// takenEvent is what an agent writes when its runner has the task. Its time is the
+// same whenever the command comes, so that writing it twice is writing it once.
+func takenEvent(c *timeline.Command) timeline.Event {
+	e := answerOf(c, timeline.TaskRetried, c.RequestedAt)
 	e.Retry = &timeline.Retry{NextAttempt: 1, Reason: c.Reason, CommandID: c.ID}
 	return e
 }
