@@ -33,8 +33,8 @@ func under(w weather, longest time.Duration) fault {
 var faults = []fault{
 	{"SIGKILL of the worker", time.Second, func(s *system) func() { s.worker.Kill(); return s.startWorker }},
 	{"SIGKILL of the sidecar", time.Second, func(s *system) func() { s.sidecar.Kill(); return s.startSidecar }},
-	{"SIGKILL of up and its engine", time.Second, func(s *system) func() { s.up.Process.Kill(); return s.up.Restart }},
-	{"SIGKILL of up alone", time.Second, func(s *system) func() { s.up.Process.KillAlone(); return s.up.Restart }},
+	{"SIGKILL of up and its engine", time.Second, func(s *system) func() { s.up.Process.Kill(); return s.up.Begin }},
+	{"SIGKILL of up alone", time.Second, func(s *system) func() { s.up.Process.KillAlone(); return s.up.Begin }},
 	{"SIGKILL of the engine", 0, func(s *system) func() { kill(s.engine(), false, syscall.SIGKILL); return func() {} }},
 	{"SIGKILL of Redis, which comes back empty", time.Second, func(s *system) func() { s.redis.Kill(); return s.startRedis }},
 	{"SIGTERM and start of up", 0, func(s *system) func() {
@@ -43,7 +43,7 @@ var faults = []fault{
 		if err := s.up.Process.Stop(ctx); err != nil {
 			s.t.Errorf("up was asked to end: %v", err)
 		}
-		return s.up.Restart
+		return s.up.Begin
 	}},
 	{"SIGTERM and start of the sidecar", 0, func(s *system) func() {
 		ctx, stop := within(s.t.Context(), 40*time.Second)

@@ -52,15 +52,23 @@ func Start(t testing.TB, args ...string) *Up {
 	return u
 }
 
-// Restart starts the process again, after it was killed or stopped.
+// Restart starts the process again, after it was killed or stopped, and waits until
+// it is ready.
 func (u *Up) Restart() {
+	u.t.Helper()
+	u.Begin()
+	u.Process.WaitReady(u.t, "http://"+u.addrs[0]+"/readyz", time.Minute)
+}
+
+// Begin is Restart without the wait, for a process that something it needs is kept
+// from.
+func (u *Up) Begin() {
 	u.t.Helper()
 	args := append([]string{
 		"up", "--data-dir", u.DataDir, "--http-addr", u.addrs[0], "--otlp-grpc-addr", u.addrs[1], "--otlp-http-addr", u.addrs[2],
 		"--clickhouse-addr", u.addrs[3], "--redis-addr", u.addrs[4],
 	}, u.extra...)
 	u.Process = proctest.Start(u.t, nil, u.bin, args...)
-	u.Process.WaitReady(u.t, "http://"+u.addrs[0]+"/readyz", time.Minute)
 }
 
 // Collector is the URL that agents send to, API that of the API's root.
