@@ -11,13 +11,13 @@ DEMO    ?= 1
 DATA    ?= ./data
 # The modules of this repository: runners and examples have their own, so that
 # their libraries never reach the product's go.mod.
-MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' -not -path './tools/*' -not -path './bench/*' | sort))
+MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' -not -path './tools/*' -not -path './bench/*' -not -path './deploy/helm/*' | sort))
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query bench chaos soak vuln deps-test deps-run clean generate
+.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query bench chaos soak vuln deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ test-go:
 test-ui: deps-run ui ## Test the live UI: components, and every page in a real browser
 	@./deploy/install-test-deps.sh chromium
 	cd dashboards/web && npm run generate:check && npm test && npm run test:browser
+
+check-helm: ## Render, lint and decode the Helm chart with Helm's and Kubernetes' own code
+	cd deploy/helm/check && $(GO) test -count=1 ./...
 
 lint: ## Run the linters of .golangci.yaml over every module
 	@mkdir -p bin
