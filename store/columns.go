@@ -26,6 +26,7 @@ type columns struct {
 	settingVersion                           chproto.ColUInt64
 	occurredAt, ingestedAt, breakerOpenUntil chproto.ColDateTime64
 	eventID, deadLetterID                    chproto.ColUUID
+	decide                                   chproto.ColUInt256
 
 	input []chproto.InputColumn
 	tasks *taskBlock     // what the events say of their tasks
@@ -52,7 +53,7 @@ func newColumns() *columns {
 		{Name: "breaker_state", Data: &c.breakerState}, {Name: "breaker_why", Data: &c.breakerWhy},
 		{Name: "breaker_calls", Data: &c.breakerCalls}, {Name: "breaker_failures", Data: &c.breakerFailures},
 		{Name: "breaker_open_until", Data: &c.breakerOpenUntil}, {Name: "dead_letter_id", Data: &c.deadLetterID},
-		{Name: "alert_severity", Data: &c.severity}, {Name: "gap_from", Data: &c.gapFrom}, {Name: "gap_to", Data: &c.gapTo},
+		{Name: "alert_severity", Data: &c.severity}, {Name: "decide", Data: &c.decide}, {Name: "gap_from", Data: &c.gapFrom}, {Name: "gap_to", Data: &c.gapTo},
 		{Name: "gap_reason", Data: &c.gapReason}, {Name: "setting_kind", Data: &c.settingKind},
 		{Name: "setting_id", Data: &c.settingID}, {Name: "setting_version", Data: &c.settingVersion}, {Name: "record", Data: &c.record},
 	}
@@ -95,7 +96,12 @@ func (c *columns) add(rec *wire.Record) {
 	c.typ.Append(rec.Type.String())
 	rank := rankOf(rec.Type)
 	c.rank.Append(rank)
-	c.tasks.add(rec, run, attempt, decideKey(rec, run, attempt, rank), orderKey(rec, run, rank))
+	decide := decideKey(rec, run, attempt, rank)
+	c.tasks.add(rec, run, attempt, decide, orderKey(rec, run, rank))
+	if !troubles(rec.Type, run) {
+		decide = chproto.UInt256{} // nobody asks, and zeros are quick to send
+	}
+	c.decide.Append(decide)
 	c.occurredAt.AppendRaw(chproto.DateTime64(rec.OccurredAt))
 	c.ingestedAt.AppendRaw(chproto.DateTime64(rec.IngestedAt))
 	c.eventID.Append(uuid.UUID(rec.ID))

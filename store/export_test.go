@@ -18,7 +18,7 @@ import (
 func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	out := map[string]uint64{}
-	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "task_times", "user_tasks", "letter_tasks", "dead_letters", "dead_letter_ids", "failures", "breakers", "requests", "ledger", "gaps"} {
+	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "fingerprint_tasks", "task_times", "user_tasks", "letter_tasks", "dead_letters", "dead_letter_ids", "failures", "breakers", "requests", "ledger", "gaps"} {
 		var n uint64
 		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", clickhouse.Named("table", table)).Scan(&n); err != nil {
 			tb.Fatal(err)
@@ -133,4 +133,13 @@ func OnCluster(statement, cluster string) ([]string, error) { return onCluster(s
 func (s *Store) Parse(tb testing.TB, statement string) error {
 	tb.Helper()
 	return s.write.Exec(tb.Context(), "EXPLAIN AST "+statement)
+}
+
+// ForgetEnds drops from open_tasks what ended and is old, as its TTL does in time,
+// whether or not it was merged with what came before.
+func (s *Store) ForgetEnds(tb testing.TB) {
+	tb.Helper()
+	if err := s.write.Exec(tb.Context(), "ALTER TABLE open_tasks DELETE WHERE bitTest(top, 31) AND created_at < now() - INTERVAL 1 HOUR SETTINGS mutations_sync = 1"); err != nil {
+		tb.Fatal(err)
+	}
 }

@@ -110,7 +110,8 @@ func TestRetentionIsAppliedWhereItDiffers(t *testing.T) {
 			t.Errorf("only %d tables have an end: %v", len(ttls), ttls)
 		}
 		for table, ttl := range ttls {
-			if strings.Count(ttl, want) != 1 || (table == "open_tasks" || table == "letter_tasks") != strings.Contains(ttl, "toIntervalHour(1) WHERE") {
+			if strings.Count(ttl, want) != 1 || (table == "open_tasks") != strings.Contains(ttl, "toIntervalHour(1) WHERE") ||
+				(table == "letter_tasks") != strings.Contains(ttl, "toIntervalHour(24) WHERE") {
 				t.Errorf("retention %v: %s: %s", retention, table, ttl)
 			}
 		}

@@ -59,7 +59,8 @@ type agedAnswer[T any] struct {
 const (
 	agedAnew = time.Second
 	agedEnd  = 15 * time.Second
-	// agedWorth is from how many tasks on an answer is remembered.
+	// agedWorth is from how many tasks that are looked for by their ids on the answer
+	// is remembered.
 	agedWorth = 200
 )
 
@@ -78,18 +79,22 @@ func (m *aged[T]) get(key string, at time.Time) (a agedAnswer[T], known, anew bo
 	return a, true, anew
 }
 
-// set remembers an answer of many tasks and forgets one of few.
-func (m *aged[T]) set(key string, value T, of time.Time, tasks int) {
+// set remembers an answer.
+func (m *aged[T]) set(key string, value T, of time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if tasks < agedWorth {
-		delete(m.byKey, key)
-		return
-	}
 	if m.byKey == nil || len(m.byKey) >= rememberedNamespaces {
 		m.byKey = map[string]agedAnswer[T]{}
 	}
 	m.byKey[key] = agedAnswer[T]{value: value, of: of}
+}
+
+// stale says of when an answer is, where it is not of just now.
+func (a agedAnswer[T]) stale(what string, at time.Time) string {
+	if at.Sub(a.of) <= agedAnew {
+		return ""
+	}
+	return what + " are of " + a.of.Format(time.RFC3339)
 }
 
 func (m *aged[T]) forget(key string) {
@@ -97,13 +102,3 @@ func (m *aged[T]) forget(key string) {
 	defer m.mu.Unlock()
 	delete(m.byKey, key)
 }
-
-// letterDepth is how many dead letters are pending, and the oldest.
-type letterDepth struct {
-	n      uint64
-	oldest time.Time
-}
-
-// troubledEnds is how tasks with troubles ended within a window, and how many of
-// them are counted among those whose first run completed.
-type troubledEnds struct{ completed, failed, cancelled, counted uint64 }

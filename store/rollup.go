@@ -54,6 +54,8 @@ const sqlOutcomeSums = `uniqExactIf((task_id, run), type = 'task_completed') AS 
 type outcomes struct {
 	completedRuns, completedTasks, attempts, durationSum uint64
 	durations                                            map[uint16]uint64
+
+	rows uint64 // in all slots of the window, by their marks
 }
 
 func (o *outcomes) add(p *outcomes) {
@@ -109,6 +111,7 @@ func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.T
 	sum := outcomes{durations: map[uint16]uint64{}}
 	var ask []uint32
 	for slot, m := range marks {
+		sum.rows += m.n
 		// The slot in which the window begins has to be read in part.
 		if int64(slot) == first.Unix() || !s.slots.add(namespace, slot, m, &sum) {
 			ask = append(ask, slot)

@@ -135,9 +135,8 @@ func TestQuantilesOfRollups(t *testing.T) {
 	}
 }
 
-// Where many tasks failed, health tells what it counted a moment ago and says of
-// when that is; it is counted anew beside the reads.
-func TestHealthSaysWhatIsOfBefore(t *testing.T) {
+// However many tasks failed, health is of now.
+func TestHealthOfManyFailuresIsFresh(t *testing.T) {
 	s := open(t)
 	script := lives(t)["permanent"]
 	var events []timeline.Event
@@ -146,24 +145,111 @@ func TestHealthSaysWhatIsOfBefore(t *testing.T) {
 		events = append(events, live(t, timeline.Task{Namespace: "default", ID: fmt.Sprint("t", i), Type: "mail", Queue: "q"}, script)...)
 	}
 	write(t, s, events...)
-	check := func(want int64, stale bool) bool {
+	check := func(want int64) {
 		t.Helper()
 		h, err := s.Health(t.Context(), everything, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stale != (h.Stale != "") {
-			t.Errorf("stale: %q", h.Stale)
+		if h.Stale != "" || h.DeadLetters != want || h.Tasks[timeline.StateFailed] != want || !h.OldestDeadLetterAt.Equal(start.Add(5*time.Millisecond)) {
+			t.Errorf("%d dead letters since %v, %d failed, stale %q; want %d", h.DeadLetters, h.OldestDeadLetterAt, h.Tasks[timeline.StateFailed], h.Stale, want)
 		}
-		return h.DeadLetters == want && h.Tasks[timeline.StateFailed] == want
 	}
-	if !check(tasks, false) || !check(tasks, true) {
-		t.Error("the failed tasks are not counted")
+	for i := range 3 {
+		check(tasks + int64(i))
+		write(t, s, live(t, timeline.Task{Namespace: "default", ID: fmt.Sprint("more", i), Type: "mail", Queue: "q"}, script)...)
 	}
-	write(t, s, live(t, timeline.Task{Namespace: "default", ID: "one more", Type: "mail", Queue: "q"}, script)...)
-	for deadline := time.Now().Add(30 * time.Second); !check(tasks+1, true); {
-		if time.Now().After(deadline) {
-			t.Fatal("what is remembered is not counted anew")
+}
+
+// Two workers had the same run: one failed it, the other completed it.
+func TestRunsThatEndInTwoWaysCountOnce(t *testing.T) {
+	s := open(t)
+	want := map[string][]timeline.Event{}
+	var fails, completes []timeline.Event
+	for i := range 30 {
+		task := timeline.Task{Namespace: "default", ID: fmt.Sprint("t", i), Type: "mail", Queue: "q"}
+		a, b := live(t, task, lives(t)["permanent"]), live(t, task, lives(t)["success"])
+		if i%3 == 0 {
+			// A retry that is on its way when the first run completes.
+			a = live(t, task, lives(t)["manual_retry_succeeds"][:10])
+		}
+		for j := range b {
+			b[j].SourceID = "source-2"
+			b[j].OccurredAt = b[j].OccurredAt.Add(time.Duration(i) * time.Second / 2)
+		}
+		want[task.ID] = append(a, b[1:]...)
+		fails, completes = append(fails, a...), append(completes, b[1:]...)
+	}
+	write(t, s, fails...)
+	write(t, s, completes...)
+	if err := s.MendLetters(t.Context(), "default"); err != nil {
+		t.Fatal(err)
+	}
+	checkFolds(t, s, want)
+	rollUp(t, s)
+	checkFolds(t, s, want)
+	s.Optimize(t)
+	checkFolds(t, s, want)
+}
+
+// Tasks that have been open for long are told from those whose end was forgotten.
+func TestTasksOpenForLong(t *testing.T) {
+	s := open(t)
+	want := map[string][]timeline.Event{}
+	for i := range 250 {
+		script := lives(t)["success"][:1+i%4]
+		task := timeline.Task{Namespace: "default", ID: fmt.Sprint("t", i), Type: "mail", Queue: []string{"a", "b"}[i%2]}
+		events := live(t, task, script)
+		if i%10 != 0 {
+			for j := range events {
+				events[j].OccurredAt = events[j].OccurredAt.Add(-2 * time.Hour)
+			}
+		}
+		want[task.ID] = events
+	}
+	write(t, s, flatten(want)...)
+	for _, ended := range []int{0, 100, 200} {
+		var more []timeline.Event
+		for i := range ended {
+			id := fmt.Sprint("t", i)
+			if events := want[id]; events[len(events)-1].Type != timeline.TaskCompleted {
+				all := live(t, events[0].Task, lives(t)["success"])
+				for j := range all {
+					all[j].OccurredAt = all[j].OccurredAt.Add(events[0].OccurredAt.Sub(all[0].OccurredAt))
+				}
+				want[id] = append(events, all[len(events):]...)
+				more = append(more, all[len(events):]...)
+			}
+		}
+		if len(more) > 0 {
+			write(t, s, more...)
+		}
+		s.ForgetEnds(t)
+		states := map[timeline.State]int64{}
+		depth := map[string]int64{}
+		for _, events := range want {
+			snap, _ := timeline.Fold(events)
+			states[snap.State]++
+			if !snap.State.Terminal() {
+				depth[snap.Queue]++
+			}
+		}
+		// What is remembered is counted anew beside the reads.
+		for deadline := time.Now().Add(30 * time.Second); ; {
+			h, err := s.Health(t.Context(), everything, 10*time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			good := h.Tasks[timeline.StatePending] == states[timeline.StatePending] && h.Tasks[timeline.StateInProgress] == states[timeline.StateInProgress]
+			for _, q := range h.Queues {
+				good = good && q.Pending+q.InProgress+q.Retrying == depth[q.Queue]
+			}
+			if good {
+				break
+			}
+			if time.Now().After(deadline) || ended == 0 {
+				t.Fatalf("%d ended: %v %v, want %v %v", ended, h.Tasks, h.Queues, states, depth)
+			}
 		}
 	}
 }

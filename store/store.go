@@ -119,13 +119,15 @@ type Store struct {
 	writer writer
 
 	// These make the next read quicker.
-	slots    slotSums
-	windows  windows
-	letters  aged[letterDepth]
-	troubles aged[troubledEnds]
+	slots     slotSums
+	windows   windows
+	letters   aged[letterDepth]
+	contested aged[[]string] // by namespace and window
+	oldOpen   aged[oldOpen]
 
-	// rolled is when slots were last looked for that want rolling up.
-	rolled atomic.Int64
+	// rolled is when slots were last looked for that want rolling up, mended when
+	// dead letters that are none were.
+	rolled, mended atomic.Int64
 	// closing ends with Close, which waits for what runs in the background.
 	closing    context.Context //nolint:containedctx // the store's own life
 	close      context.CancelFunc

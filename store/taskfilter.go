@@ -16,7 +16,7 @@ func onlyOpen(f readmodel.TaskFilter) bool {
 const (
 	sqlUserTasks   = "SELECT task_id FROM user_tasks WHERE namespace = {ns:String} AND user = "
 	sqlTraceTasks  = "SELECT task_id FROM traces WHERE namespace = {ns:String} AND trace_id = CAST(unhex({trace:String}), 'FixedString(16)')"
-	sqlFailedTasks = "SELECT task_id FROM failures WHERE namespace = {ns:String} AND occurred_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND fingerprint IN {fingerprints:Array(String)}"
+	sqlFailedTasks = "SELECT task_id FROM fingerprint_tasks WHERE namespace = {ns:String} AND occurred_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND fingerprint IN {fingerprints:Array(String)}"
 	sqlTroubled    = "SELECT task_id FROM troubles WHERE namespace = {ns:String} AND occurred_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND slot >= toDateTime(greatest(intDiv({since:Int64}, 1000000000) - 10, 0), 'UTC')"
 )
 

@@ -45,6 +45,7 @@ type taskFold struct {
 	ingested             int64
 	completedAt          int64
 	completedRun, letter uint32
+	letterAt             int64 // when the run letter was moved to the dead letters
 	shortest, longest    uint64
 	facts                [facts]fact
 	trace                timeline.TraceID
@@ -70,6 +71,7 @@ type taskBlock struct {
 	userID                                      texts
 	traceIDs                                    *chproto.ColArr[[]byte]
 	troubled                                    chproto.ColUInt8
+	letter                                      texts
 
 	input []chproto.InputColumn
 }
@@ -90,7 +92,7 @@ func newTaskBlock() *taskBlock {
 		{Name: "task_type", Data: &b.facts[factType]}, {Name: "queue", Data: &b.facts[factQueue]}, {Name: "runner", Data: &b.facts[factRunner]},
 		{Name: "agent", Data: &b.facts[factAgent]}, {Name: "provider", Data: &b.facts[factProvider]}, {Name: "user_id", Data: &b.facts[factUser]},
 		{Name: "error_message", Data: &b.facts[factError]}, {Name: "user", Data: &b.userID}, {Name: "trace_ids", Data: b.traceIDs},
-		{Name: "troubled", Data: &b.troubled},
+		{Name: "troubled", Data: &b.troubled}, {Name: "letter", Data: &b.letter},
 	}
 	return b
 }
@@ -143,13 +145,14 @@ func (b *taskBlock) add(rec *wire.Record, run, attempt uint32, decide chproto.UI
 			f.completedAt = max(f.completedAt, rec.OccurredAt)
 		}
 	case timeline.MovedToDLQ:
-		f.letter = max(f.letter, run)
+		switch {
+		case run > f.letter:
+			f.letter, f.letterAt = run, rec.OccurredAt
+		case run == f.letter:
+			f.letterAt = min(f.letterAt, rec.OccurredAt)
+		}
 	}
-	switch rec.Type {
-	case timeline.TaskFailed, timeline.MovedToDLQ, timeline.TaskCancelled, timeline.TaskLost:
-		f.troubled = true
-	}
-	f.troubled = f.troubled || run != 1
+	f.troubled = f.troubled || run != 1 || rec.Type == timeline.MovedToDLQ
 	if rec.Type.Terminal() {
 		d := uint64(max(rec.Duration, 0))
 		f.shortest, f.longest = min(f.shortest, d), max(f.longest, d)
@@ -179,6 +182,16 @@ func (b *taskBlock) add(rec *wire.Record, run, attempt uint32, decide chproto.UI
 	default:
 		f.addTrace(rec.TraceID)
 	}
+}
+
+// troubles reports whether an event stands in the table of that name: those that a
+// task has only when more came of it than a first run that completes.
+func troubles(t timeline.Type, run uint32) bool {
+	switch t {
+	case timeline.TaskFailed, timeline.MovedToDLQ, timeline.TaskCancelled, timeline.TaskLost:
+		return true
+	}
+	return run != 1
 }
 
 func (f *taskFold) addTrace(id timeline.TraceID) {
@@ -231,6 +244,14 @@ func (b *taskBlock) encode(buf *chproto.Buffer) error {
 			troubled = 1
 		}
 		b.troubled.Append(troubled)
+		packed = packed[:0]
+		if f.letter > 0 {
+			id := timeline.DeadLetterID(string(b.text(f.namespace)), string(b.text(f.id)), int(f.letter))
+			packed = binary.BigEndian.AppendUint32(packed, f.letter)
+			packed = binary.BigEndian.AppendUint64(packed, math.MaxUint64-uint64(max(f.letterAt, 0)))
+			packed = append(packed, id[:]...)
+		}
+		b.letter.AppendBytes(packed)
 	}
 	block := chproto.Block{Columns: len(b.input), Rows: b.rows()}
 	return block.EncodeRawBlock(buf, 0, b.input) //nolint:wrapcheck // says all there is

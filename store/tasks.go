@@ -98,6 +98,12 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 // to it: one more than the page holds where there are more.
 func (s *Store) taskCandidates(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, page readmodel.Page) ([]taskTime, error) {
 	q := taskConditions(scope, f)
+	if sql := byTime(scope, f); sql != "" && page.After == nil {
+		found, err := s.latestAmong(ctx, scope, q, page, sql)
+		if err != nil || found != nil {
+			return found, err
+		}
+	}
 	for _, sql := range narrowings(scope, f) {
 		ids, err := s.column(ctx, lines("SELECT DISTINCT task_id FROM ("+sql+") LIMIT {many:UInt32}"), append(slices.Clip(q.args),
 			clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("since", 0), clickhouse.Named("many", manyTasks+1))...)

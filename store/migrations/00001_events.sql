@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS events_in
     breaker_open_until DateTime64(9, 'UTC'),
     dead_letter_id UUID,
     alert_severity UInt8,
+    -- what the event says of its task's state, see tasks_in; 0 where it stands in no
+    -- table that wants it
+    decide UInt256,
     gap_from UInt64,
     gap_to UInt64,
     gap_reason String,
@@ -108,7 +111,11 @@ CREATE TABLE IF NOT EXISTS tasks_in
     error_message String,
     user String,
     trace_ids Array(FixedString(16)),
-    troubled UInt8
+    troubled UInt8,
+    -- The dead letter of the highest run that has one, empty where there is none:
+    -- the run (4 bytes), ~ the time (8), the letter's id (16). The greatest of a run
+    -- is its first, which is the letter.
+    letter String
 )
 ENGINE = Null;
 
@@ -185,21 +192,23 @@ SELECT namespace, created_at, task_id, decide, run_attempt, updated_at, ingested
     shortest, longest, task_type, queue, runner, agent, provider, user_id, error_message
 FROM tasks_in;
 
--- Whose tasks there are, and which traces they have: where to look for few among many.
+-- Whose tasks there are, and which traces they have: where to look for few among
+-- many. created_at is no earlier than the task, as in task_times.
 CREATE TABLE IF NOT EXISTS user_tasks
 (
     namespace LowCardinality(String),
     user String,
+    created_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
     task_id String,
     ingested_at DateTime('UTC')
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (namespace, user, task_id)
+ORDER BY (namespace, user, created_at, task_id)
 TTL ingested_at + INTERVAL 90 DAY
 SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS user_tasks_mv TO user_tasks AS
-SELECT namespace, user, task_id, toDateTime(t.ingested_at, 'UTC') AS ingested_at
+SELECT namespace, user, created_at, task_id, toDateTime(t.ingested_at, 'UTC') AS ingested_at
 FROM tasks_in AS t WHERE user != '';
 
 CREATE TABLE IF NOT EXISTS traces
@@ -218,23 +227,26 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS traces_mv TO traces AS
 SELECT namespace, arrayJoin(trace_ids) AS trace_id, task_id, toDateTime(t.ingested_at, 'UTC') AS ingested_at
 FROM tasks_in AS t WHERE notEmpty(trace_ids);
 
--- Tasks that may have a pending dead letter. What completed is dropped an hour
--- later; what is left behind costs readers a look at task_state.
+-- What is known of dead letters by task, enough to tell which are pending: of blocks
+-- in which a task has a dead letter, or a run after its first. A first run that
+-- completed all the same, in a block of its own, is added when it is found out.
 CREATE TABLE IF NOT EXISTS letter_tasks
 (
     namespace LowCardinality(String),
     task_id String,
     dead_letter_run SimpleAggregateFunction(max, UInt32),
     completed_run SimpleAggregateFunction(max, UInt32),
+    decide SimpleAggregateFunction(max, UInt256) CODEC(ZSTD(1)),
+    letter SimpleAggregateFunction(max, String) CODEC(ZSTD(1)),
     ingested_at SimpleAggregateFunction(max, DateTime('UTC'))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (namespace, task_id)
-TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 1 HOUR DELETE WHERE completed_run >= dead_letter_run
-SETTINGS merge_with_ttl_timeout = 1800, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 24 HOUR DELETE WHERE dead_letter_run > 0 AND completed_run >= dead_letter_run
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS letter_tasks_mv TO letter_tasks AS
-SELECT namespace, task_id, dead_letter_run, completed_run, toDateTime(t.ingested_at, 'UTC') AS ingested_at
+SELECT namespace, task_id, dead_letter_run, completed_run, decide, letter, toDateTime(t.ingested_at, 'UTC') AS ingested_at
 FROM tasks_in AS t WHERE troubled;
 
 -- What attempts and runs came to, in slots of ten seconds. Copies of an event stay
@@ -317,6 +329,8 @@ CREATE TABLE IF NOT EXISTS troubles
     type LowCardinality(String),
     reason LowCardinality(String),
     severity UInt8,
+    -- 0 where the event decides no state
+    decide UInt256 CODEC(ZSTD(1)),
     occurred_at DateTime64(9, 'UTC'),
     ingested_at DateTime64(9, 'UTC')
 )
@@ -328,19 +342,22 @@ SETTINGS ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS troubles_mv TO troubles AS
-SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, task_id, run, type, reason, alert_severity AS severity, occurred_at, ingested_at
+SELECT namespace, toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL 10 SECOND) AS slot, task_id, run, type, reason, alert_severity AS severity, decide, occurred_at, ingested_at
 FROM events_in AS e
 WHERE rank < 250 AND (run != 1 OR rank IN (140, 150, 170, 130));
 
 -- Tasks that may not be at their end: what ended is dropped an hour later. A row
--- that is left behind, because its end was dropped before the two met in a
--- merge, costs readers a look at task_state and no more.
+-- that is left behind, because its end was dropped before the two met in a merge,
+-- is old, and readers look for what is old in task_state.
 CREATE TABLE IF NOT EXISTS open_tasks
 (
     namespace LowCardinality(String),
     task_id String,
     -- the top 64 bits of decide; bit 31 says that the task ended
     top SimpleAggregateFunction(max, UInt64),
+    decide SimpleAggregateFunction(max, UInt256) CODEC(ZSTD(1)),
+    created_at SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    queue SimpleAggregateFunction(max, String) CODEC(ZSTD(1)),
     ingested_at SimpleAggregateFunction(max, DateTime('UTC'))
 )
 ENGINE = AggregatingMergeTree
@@ -349,7 +366,7 @@ TTL ingested_at + INTERVAL 90 DAY, ingested_at + INTERVAL 1 HOUR DELETE WHERE bi
 SETTINGS merge_with_ttl_timeout = 1800, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS open_tasks_mv TO open_tasks AS
-SELECT namespace, task_id, toUInt64(bitShiftRight(s.decide, 192)) AS top, toDateTime(s.ingested_at, 'UTC') AS ingested_at
+SELECT namespace, task_id, toUInt64(bitShiftRight(s.decide, 192)) AS top, decide, created_at, queue, toDateTime(s.ingested_at, 'UTC') AS ingested_at
 FROM tasks_in AS s WHERE s.decide != 0;
 
 -- Dead letters in the order of lists, as the moved_to_dlq events describe them.
@@ -450,6 +467,24 @@ SELECT namespace, occurred_at, event_id, fingerprint, multiIf(rank = 60, 0, rank
     error_kind, error_class, error_code, error_status, error_message, ingested_at
 FROM events_in
 WHERE fingerprint != '' AND rank < 250;
+
+-- The tasks of a fingerprint, in the order of its failures.
+CREATE TABLE IF NOT EXISTS fingerprint_tasks
+(
+    namespace LowCardinality(String),
+    fingerprint LowCardinality(String),
+    occurred_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    task_id String CODEC(ZSTD(1)),
+    ingested_at DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (namespace, fingerprint, occurred_at, task_id)
+TTL ingested_at + INTERVAL 90 DAY
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS fingerprint_tasks_mv TO fingerprint_tasks AS
+SELECT namespace, fingerprint, occurred_at, task_id, toDateTime(e.ingested_at, 'UTC') AS ingested_at
+FROM events_in AS e WHERE fingerprint != '' AND rank < 250;
 
 -- The last word of each breaker; a breaker belongs to one source.
 CREATE TABLE IF NOT EXISTS breakers
