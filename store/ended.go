@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,16 +23,16 @@ const (
 	sqlSlotsMargin = "slot >= toStartOfInterval(toDateTime({margin:Int64}, 'UTC'), INTERVAL 10 SECOND)"
 )
 
-// sqlTroubledEnds counts what became of the tasks with troubles, as far as their
-// troubles tell: a run after the first, and an end other than completion, are
-// troubles all.
+// sqlTroubledEnds counts by what decides their state what became of the tasks with
+// troubles, as far as their troubles tell: a run after the first, and an end other
+// than completion, are troubles all.
 func sqlTroubledEnds(among string) string {
-	return lines("SELECT countIf(state = 'completed' AND within), countIf(state = 'failed' AND within), countIf(state = 'cancelled' AND within),",
-		"    sum(failed_runs), countIf(lost), countIf(suspect)",
-		"FROM (SELECT "+sqlState()+" AS state, decide != 0 AND "+sqlDecided+" >= "+sqlFrom+" AS within, failed_runs, lost, suspect",
-		"  FROM (SELECT task_id, max(t.decide) AS decide, uniqExactIf(run, type = 'task_failed' AND occurred_at >= "+sqlFrom+") AS failed_runs,",
-		"      max(type = 'task_lost' AND occurred_at >= "+sqlFrom+") AS lost, max("+sqlSuspect+") AS suspect",
-		"    FROM troubles AS t WHERE namespace = {ns:String} AND "+sqlSlotsMargin+" AND "+among+" GROUP BY task_id))")
+	return lines("SELECT rank, countIf(within), sum(failed_runs), countIf(lost), countIf(suspect)",
+		"FROM (SELECT max(t.decide) AS decide, "+sqlRank+" AS rank, toInt64(bitAnd(decide, 18446744073709551615)) >= {from:Int64} AS within,",
+		"    length(groupUniqArrayIf(run, type = 'task_failed' AND occurred_at >= "+sqlFrom+")) AS failed_runs,",
+		"    max(type = 'task_lost' AND occurred_at >= "+sqlFrom+") AS lost, max("+sqlSuspect+") AS suspect",
+		"  FROM troubles AS t WHERE namespace = {ns:String} AND "+sqlSlotsMargin+" AND "+among+" GROUP BY task_id)",
+		"GROUP BY rank")
 }
 
 // sqlSuspect holds for a trouble of a task that is not counted among those whose
@@ -47,8 +48,30 @@ const sqlContested = "SELECT DISTINCT task_id FROM outcomes WHERE namespace = {n
 // troubledEnds is how tasks with troubles ended within a window.
 type troubledEnds struct{ completed, failed, cancelled, failedRuns, lost, suspect uint64 }
 
-func (e *troubledEnds) into() []any {
-	return []any{&e.completed, &e.failed, &e.cancelled, &e.failedRuns, &e.lost, &e.suspect}
+// troubledEnds asks sqlTroubledEnds.
+func (s *Store) troubledEnds(ctx context.Context, among string, args []any) (e troubledEnds, err error) {
+	rows, err := s.read.Query(ctx, sqlTroubledEnds(among), args...)
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var rank uint8
+		var within, failedRuns, lost, suspect uint64
+		if err := rows.Scan(&rank, &within, &failedRuns, &lost, &suspect); err != nil {
+			return e, err
+		}
+		e.failedRuns, e.lost, e.suspect = e.failedRuns+failedRuns, e.lost+lost, e.suspect+suspect
+		switch stateOf(rank) {
+		case timeline.StateCompleted:
+			e.completed += within
+		case timeline.StateFailed:
+			e.failed += within
+		case timeline.StateCancelled:
+			e.cancelled += within
+		}
+	}
+	return e, rows.Err()
 }
 
 // windowArgs are what the queries of a window name.
@@ -69,7 +92,7 @@ func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, ended map[
 	args := windowArgs(namespace, from)
 	if err := sideBySide(
 		func() (err error) { sum, err = s.outcomesSince(ctx, namespace, from); return err },
-		func() error { return s.read.QueryRow(ctx, sqlTroubledEnds("1"), args...).Scan(e.into()...) },
+		func() (err error) { e, err = s.troubledEnds(ctx, "1", args); return err },
 	); err != nil {
 		return "", err
 	}
@@ -108,8 +131,9 @@ func (s *Store) healthEnded(ctx context.Context, h *readmodel.Health, ended map[
 func (s *Store) judge(ctx context.Context, ids []string, args []any) (was, is troubledEnds, counted uint64, err error) {
 	args = append(slices.Clip(args), clickhouse.Named("tasks", ids))
 	err = sideBySide(
-		func() error {
-			return s.read.QueryRow(ctx, sqlTroubledEnds("task_id IN {tasks:Array(String)}"), args...).Scan(was.into()...)
+		func() (err error) {
+			was, err = s.troubledEnds(ctx, "task_id IN {tasks:Array(String)}", args)
+			return err
 		},
 		func() error {
 			return s.read.QueryRow(ctx, lines(

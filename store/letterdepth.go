@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -11,11 +13,14 @@ import (
 type letterDepth struct {
 	n      uint64
 	oldest time.Time
+	tasks  uint64 // that have a row in letter_tasks
 }
 
 const (
-	// lettersWorth is from how many tasks that ever had a dead letter on the count
-	// is remembered.
+	// lettersBrief is from how many tasks with a row in letter_tasks on the count is
+	// good for a second, and lettersWorth from how many it is made anew beside the
+	// reads.
+	lettersBrief = 5_000
 	lettersWorth = 50_000
 	// lettersChecked is up to how many pending dead letters are checked in every
 	// read, and lettersMended of how many at once it is noted that they are none.
@@ -37,13 +42,10 @@ const sqlLetterFolds = "(SELECT task_id, max(t.dead_letter_run) AS letter_run, m
 	"     AND toUUID(UUIDNumToString(toFixedString(substring(letter, 13, 16), 16))) NOT IN (SELECT id FROM dead_letters_settled WHERE namespace = {ns:String}) AS pending" +
 	"   FROM letter_tasks AS t WHERE namespace = {ns:String} GROUP BY task_id)"
 
-// sqlLetterAt is when a dead letter was created, in nanoseconds.
-const sqlLetterAt = "toInt64(18446744073709551615 - reinterpretAsUInt64(reverse(substring(letter, 5, 8))))"
-
 // healthLetters counts the pending dead letters. Where very many tasks ever had
 // one, they are counted beside the reads.
 func (s *Store) healthLetters(ctx context.Context, namespace string, at time.Time) (d letterDepth, stale string, err error) {
-	if a, known, anew := s.letters.get(namespace, at); known {
+	if a, known, anew := s.letters.get(namespace, at); known && (at.Sub(a.of) <= agedAnew || a.value.tasks > lettersWorth) {
 		if anew {
 			s.beside(func(ctx context.Context) {
 				if _, err := s.countLetters(ctx, namespace); err != nil {
@@ -59,7 +61,7 @@ func (s *Store) healthLetters(ctx context.Context, namespace string, at time.Tim
 
 func (s *Store) countLetters(ctx context.Context, namespace string) (d letterDepth, err error) {
 	of := now()
-	d, tasks, unsure, err := s.lettersWithout(ctx, namespace, nil)
+	d, unsure, err := s.lettersWithout(ctx, namespace, nil)
 	if err != nil {
 		return d, err
 	}
@@ -72,14 +74,14 @@ func (s *Store) countLetters(ctx context.Context, namespace string) (d letterDep
 			return d, err
 		}
 		if len(saved) > 0 {
-			if d, tasks, _, err = s.lettersWithout(ctx, namespace, saved); err != nil {
+			if d, _, err = s.lettersWithout(ctx, namespace, saved); err != nil {
 				return d, err
 			}
 		}
 	default:
 		s.mendLettersSoon(namespace)
 	}
-	if tasks > lettersWorth {
+	if d.tasks > lettersBrief {
 		s.letters.set(namespace, d, of)
 	} else {
 		s.letters.forget(namespace)
@@ -91,8 +93,8 @@ func (s *Store) countLetters(ctx context.Context, namespace string) (d letterDep
 // Of the tasks those are unsure whose first run has the letter: that it completed
 // nevertheless may stand in a block that letter_tasks did not take. Of them it
 // returns one more than lettersChecked at most.
-func (s *Store) lettersWithout(ctx context.Context, namespace string, saved []string) (d letterDepth, tasks uint64, unsure []string, err error) {
-	var oldest int64
+func (s *Store) lettersWithout(ctx context.Context, namespace string, saved []string) (d letterDepth, unsure []string, err error) {
+	var first string // see tasks_in
 	args := []any{clickhouse.Named("ns", namespace), clickhouse.Named("checked", lettersChecked+1)}
 	pending := "pending"
 	if len(saved) > 0 {
@@ -100,12 +102,12 @@ func (s *Store) lettersWithout(ctx context.Context, namespace string, saved []st
 		args = append(args, clickhouse.Named("saved", saved))
 	}
 	err = s.read.QueryRow(ctx, lines(
-		"SELECT countIf(open), minIf("+sqlLetterAt+", open), count(), groupArrayIf("+"{checked:UInt32}"+")(task_id, open AND letter_run = 1)",
-		"FROM (SELECT *, "+pending+" AS open FROM "+sqlLetterFolds+")"), args...).Scan(&d.n, &oldest, &tasks, &unsure)
-	if d.n > 0 {
-		d.oldest = time.Unix(0, oldest).UTC()
+		"SELECT countIf(open), maxIf(substring(letter, 5, 8), open), count(), groupArrayIf({checked:UInt32})(task_id, open AND letter_run = 1)",
+		"FROM (SELECT *, "+pending+" AS open FROM "+sqlLetterFolds+")"), args...).Scan(&d.n, &first, &d.tasks, &unsure)
+	if len(first) == 8 {
+		d.oldest = time.Unix(0, int64(math.MaxUint64-binary.BigEndian.Uint64([]byte(first)))).UTC()
 	}
-	return d, tasks, unsure, err
+	return d, unsure, err
 }
 
 // userLetters counts one user's pending dead letters, by the states of the tasks.

@@ -20,23 +20,17 @@ const sqlOpen = "SELECT task_id FROM open_tasks WHERE namespace = {ns:String} AN
 // of more the server makes the list itself.
 const manyTasks = 2000
 
-// amongTasks is the condition that a task is one of those that a query selects,
-// and reports whether there are any.
+// amongTasks is the condition that a task is one of those that a query selects; it
+// is empty where there are none.
 func (s *Store) amongTasks(ctx context.Context, sql string, args []any) (where string, named []any, err error) {
-	where, named, _, err = s.amongCounted(ctx, sql, args)
-	return where, named, err
-}
-
-// amongCounted is amongTasks that also tells how many there are, up to manyTasks+1.
-func (s *Store) amongCounted(ctx context.Context, sql string, args []any) (where string, named []any, n int, err error) {
 	ids, err := s.column(ctx, "SELECT DISTINCT task_id FROM ("+sql+") LIMIT "+strconv.Itoa(manyTasks+1), args...)
 	switch {
 	case err != nil || len(ids) == 0:
-		return "", nil, 0, err
+		return "", nil, err
 	case len(ids) > manyTasks:
-		return "s.task_id IN (" + sql + ")", args, len(ids), nil
+		return "s.task_id IN (" + sql + ")", args, nil
 	default:
-		return "s.task_id IN {tasks:Array(String)}", append(slices.Clip(args), clickhouse.Named("tasks", ids)), len(ids), nil
+		return "s.task_id IN {tasks:Array(String)}", append(slices.Clip(args), clickhouse.Named("tasks", ids)), nil
 	}
 }
 
@@ -45,9 +39,12 @@ func (s *Store) amongCounted(ctx context.Context, sql string, args []any) (where
 // merged them with what came before.
 const openSettled = 30 * time.Minute
 
-// sqlOpenFolds is a subquery of the tasks that open_tasks knows no end of.
-const sqlOpenFolds = "(SELECT task_id, max(o.decide) AS decide, max(o.top) AS last, min(o.created_at) AS created_at, substring(max(o.queue), 17) AS queue" +
-	" FROM open_tasks AS o WHERE namespace = {ns:String} AND task_id IN (" + sqlOpen + ") GROUP BY task_id HAVING NOT bitTest(last, 31))"
+// sqlOpenFolds is a subquery of the tasks that open_tasks knows no end of, among
+// those of a condition.
+func sqlOpenFolds(among string) string {
+	return "(SELECT task_id, max(s.decide) AS decide, max(s.top) AS last, min(s.created_at) AS created_at, substring(max(s.queue), 17) AS queue" +
+		" FROM open_tasks AS s WHERE namespace = {ns:String} AND " + among + " GROUP BY task_id HAVING NOT bitTest(last, 31))"
+}
 
 const sqlCut = "fromUnixTimestamp64Nano({cut:Int64}, 'UTC')"
 
@@ -103,10 +100,14 @@ func (s *Store) healthOpen(ctx context.Context, h *readmodel.Health, namespace s
 // openSince counts the open tasks whose last word is of a time or later, and
 // returns those of before, one more than manyTasks at most.
 func (s *Store) openSince(ctx context.Context, namespace string, cut time.Time) (recent []depth, old []string, err error) {
+	among, args, err := s.amongTasks(ctx, sqlOpen, []any{clickhouse.Named("ns", namespace)})
+	if err != nil || among == "" {
+		return nil, nil, err
+	}
 	rows, err := s.read.Query(ctx, lines(
 		"SELECT queue, "+sqlState()+" AS state, countIf(NOT old), minIf(created_at, NOT old), groupArrayIf("+strconv.Itoa(manyTasks+1)+")(task_id, old)",
-		"FROM (SELECT *, "+sqlDecided+" < "+sqlCut+" AS old FROM "+sqlOpenFolds+")",
-		"GROUP BY queue, state"), clickhouse.Named("ns", namespace), clickhouse.Named("cut", nanos(cut)))
+		"FROM (SELECT *, "+sqlDecided+" < "+sqlCut+" AS old FROM "+sqlOpenFolds(among)+")",
+		"GROUP BY queue, state"), append(args, clickhouse.Named("cut", nanos(cut)))...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,7 +135,7 @@ func (s *Store) countOldOpen(ctx context.Context, namespace string, before time.
 	of := now()
 	where, arg := "s.task_id IN {tasks:Array(String)}", clickhouse.Named("tasks", ids)
 	if len(ids) > manyTasks {
-		where, arg = "s.task_id IN (SELECT task_id FROM "+sqlOpenFolds+" WHERE "+sqlDecided+" < "+sqlCut+")", clickhouse.Named("cut", nanos(before))
+		where, arg = "s.task_id IN (SELECT task_id FROM "+sqlOpenFolds("task_id IN ("+sqlOpen+")")+" WHERE "+sqlDecided+" < "+sqlCut+")", clickhouse.Named("cut", nanos(before))
 	}
 	depths, err := s.countByQueue(ctx, taskRows(where, "queue decide created_at"), "NOT "+sqlEnded, []any{clickhouse.Named("ns", namespace), arg})
 	if err != nil {

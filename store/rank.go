@@ -40,6 +40,16 @@ const (
 	sqlDecided  = "fromUnixTimestamp64Nano(toInt64(bitAnd(decide, 18446744073709551615)), 'UTC')"
 )
 
+// stateOf returns the state a stored rank leads to, and "" for none.
+func stateOf(rank uint8) timeline.State {
+	for i := range ranks {
+		if ranks[i].rank == rank {
+			return ranks[i].t.StateAfter()
+		}
+	}
+	return ""
+}
+
 // sqlState is the expression that gives the state a rank leads to.
 func sqlState() string {
 	var from, to []string

@@ -104,16 +104,42 @@ func (o *outcomes) execution() readmodel.ExecutionTime {
 // never another one. So is one that this process remembers.
 func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.Time) (outcomes, error) {
 	first := from.Truncate(slotLength)
-	marks, err := s.marksSince(ctx, namespace, first)
-	if err != nil {
+	var marks map[uint32]mark
+	// The slot in which the window begins has to be read in part.
+	begin := uint32(unixSeconds(first))
+	part := s.edges.get(namespace, begin)
+	readPart := func() (err error) {
+		if part, err = s.edgeAt(ctx, namespace, first); err == nil && part != nil {
+			s.edges.keep(namespace, part)
+		}
+		return err
+	}
+	steps := []func() error{func() (err error) { marks, err = s.marksSince(ctx, namespace, first); return err }}
+	remembered := part != nil
+	if !remembered {
+		steps = append(steps, readPart)
+	}
+	if err := sideBySide(steps...); err != nil {
 		return outcomes{}, fmt.Errorf("read rollups: %w", err)
 	}
+	if remembered && part.mark != marks[begin] {
+		if err := readPart(); err != nil {
+			return outcomes{}, fmt.Errorf("read rollups: %w", err)
+		}
+	}
 	sum := outcomes{durations: map[uint16]uint64{}}
+	if part != nil {
+		sum.add(part.sums(nanos(from)))
+	}
 	var ask []uint32
 	for slot, m := range marks {
 		sum.rows += m.n
-		// The slot in which the window begins has to be read in part.
-		if int64(slot) == first.Unix() || !s.slots.add(namespace, slot, m, &sum) {
+		switch {
+		case slot == begin:
+			if part == nil {
+				ask = append(ask, slot)
+			}
+		case !s.slots.add(namespace, slot, m, &sum):
 			ask = append(ask, slot)
 		}
 	}
@@ -128,7 +154,7 @@ func (s *Store) outcomesSince(ctx context.Context, namespace string, from time.T
 	var restRows uint64
 	for _, slot := range ask {
 		o := known[slot]
-		if o == nil || int64(slot) == first.Unix() {
+		if o == nil || slot == begin {
 			rest = append(rest, slot)
 			restRows += marks[slot].n
 			continue

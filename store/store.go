@@ -120,6 +120,7 @@ type Store struct {
 
 	// These make the next read quicker.
 	slots     slotSums
+	edges     edges
 	windows   windows
 	letters   aged[letterDepth]
 	contested aged[[]string] // by namespace and window
