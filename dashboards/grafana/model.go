@@ -17,7 +17,7 @@ type dashboard struct {
 
 // panel is one panel. Panels flow from left to right in rows of 24 columns.
 type panel struct {
-	kind        string // stat, timeseries, table, barchart, piechart, row
+	kind        string // stat, timeseries, table, piechart, row
 	title       string
 	description string
 	sql         []string // or
@@ -60,16 +60,17 @@ func (d dashboard) model() object {
 	if annotations == nil {
 		annotations = []object{}
 	}
+	links := []object{{"type": "dashboards", "title": "Tasktrail", "tags": []string{"tasktrail"}, "asDropdown": true, "includeVars": true, "keepTime": true}}
+	if !d.prometheus {
+		links = append(links, object{"type": "link", "title": "Live UI", "icon": "external link", "url": "${ui}/tasks?ns=${namespace}", "targetBlank": true})
+	}
 	return object{
 		"uid": d.uid, "title": d.title, "description": d.description, "tags": []string{"tasktrail"},
 		"schemaVersion": 41, "version": 1, "editable": true, "graphTooltip": 1, "timezone": "browser", "refresh": "30s",
 		"time": object{"from": from, "to": "now"}, "panels": panels,
 		"templating":  object{"list": append([]object{sourceVariable(source["type"].(string))}, d.variables...)},
 		"annotations": object{"list": annotations},
-		"links": []object{
-			{"type": "dashboards", "title": "Tasktrail", "tags": []string{"tasktrail"}, "asDropdown": true, "includeVars": true, "keepTime": true},
-			{"type": "link", "title": "Live UI", "icon": "external link", "url": "${ui}/tasks?ns=${namespace}", "targetBlank": true},
-		}[:map[bool]int{true: 1, false: 2}[d.prometheus]],
+		"links":       links,
 	}
 }
 
@@ -118,8 +119,6 @@ func (p panel) options() object {
 		return object{"reduceOptions": reduce, "colorMode": "value", "graphMode": "none", "textMode": "auto", "orientation": "auto"}
 	case "piechart":
 		return object{"reduceOptions": reduce, "pieType": "donut", "legend": object{"displayMode": "table", "placement": "right", "values": []string{"value"}}}
-	case "barchart":
-		return object{"orientation": "horizontal", "showValue": "auto", "legend": object{"displayMode": "list", "placement": "bottom"}, "stacking": "normal"}
 	case "table":
 		return object{"showHeader": true, "cellHeight": "sm"}
 	default:
