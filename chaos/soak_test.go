@@ -63,7 +63,9 @@ func TestSoak(t *testing.T) {
 	u := uptest.Start(t)
 	a, err := agent.New(agent.Config{
 		CollectorURL: u.Collector(), Token: u.Token, SpoolDir: t.TempDir(), Retry: retry.Policy{MaxAttempts: 2, Base: 10 * time.Millisecond},
-		Breaker: breaker.Config{FailureRate: -1, ConsecutiveFailures: -1},
+		// Neither breakers nor the retry budget hold the load back: their waits are of
+		// minutes.
+		Breaker: breaker.Config{FailureRate: -1, ConsecutiveFailures: -1}, Budget: retry.BudgetConfig{Disabled: true},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -46,11 +46,15 @@ func run(ctx context.Context, s app.Settings, role app.Role, log *slog.Logger) e
 	if err != nil {
 		return usageError{err}
 	}
-	if err = a.Start(ctx); err != nil && ctx.Err() == nil {
+	switch err = a.Start(ctx); {
+	case ctx.Err() != nil:
+		// Told to stop before it was up: that it is not up is no failure.
+		log.Info("stopping before everything was started", "outcome", err)
+		err = nil
+	case err != nil:
 		// What keeps it from starting is for whoever set it up to mend.
 		err = usageError{err}
-	}
-	if err == nil {
+	default:
 		defer reloadOnHangup(a)()
 		log.Info("tasktrail is up", "role", role, "version", version, "api", a.Addresses().HTTP, "otlp_http", a.Addresses().OTLPHTTP)
 		select {
