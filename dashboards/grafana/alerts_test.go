@@ -2,6 +2,7 @@ package grafana_test
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,8 @@ type alertFile struct {
 		Name, Folder, Interval string
 		Rules                  []struct {
 			UID, Title, Condition, For string
+			DashboardUID               string `yaml:"dashboardUid"`
+			PanelID                    int    `yaml:"panelId"`
 			NoDataState                string `yaml:"noDataState"`
 			ExecErrState               string `yaml:"execErrState"`
 			Labels, Annotations        map[string]string
@@ -60,9 +63,11 @@ func TestEveryAlertFires(t *testing.T) {
 	if err := dec.Decode(&file); err != nil {
 		t.Fatal(err)
 	}
-	dashboards := map[string]bool{}
+	panels := map[string]bool{}
 	for _, d := range load(t) {
-		dashboards[d.UID] = true
+		for _, p := range d.Panels {
+			panels[d.UID+" "+strconv.Itoa(p.ID)] = true
+		}
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	reader, _ := seed(t, now)
@@ -73,8 +78,10 @@ func TestEveryAlertFires(t *testing.T) {
 				t.Fatalf("rule %q is not whole", r.UID)
 			}
 			uids[r.UID] = true
-			if !dashboards[r.Annotations["__dashboardUid__"]] {
-				t.Errorf("%s leads to no dashboard", r.UID)
+			// Both ways in which Grafana has them.
+			where := r.DashboardUID + " " + strconv.Itoa(r.PanelID)
+			if !panels[where] || where != r.Annotations["__dashboardUid__"]+" "+r.Annotations["__panelId__"] {
+				t.Errorf("%s leads to %s, which is no panel", r.UID, where)
 			}
 			q, threshold := r.Data[0], r.Data[1]
 			if q.DatasourceUID != grafana.ClickHouseUID || q.Model.Datasource != (source{grafana.ClickHouseType, grafana.ClickHouseUID}) || q.Model.Format != 1 {

@@ -37,11 +37,15 @@ func Files() (map[string][]byte, error) {
 		}
 		files["dashboards/"+d.uid+".json"] = b.Bytes()
 	}
+	alerts, err := alertFile()
+	if err != nil {
+		return nil, fmt.Errorf("alert rules: %w", err)
+	}
 	var b bytes.Buffer
 	b.WriteString("# Written by `make generate` from dashboards/grafana/alerts.go.\n")
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
-	if err := enc.Encode(alertFile()); err != nil {
+	if err := enc.Encode(alerts); err != nil {
 		return nil, fmt.Errorf("alert rules: %w", err)
 	}
 	if err := enc.Close(); err != nil {
