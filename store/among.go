@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -41,29 +43,69 @@ func byTime(scope readmodel.Scope, f readmodel.TaskFilter) string {
 // not fill the page.
 const byTimeGrowth = 4
 
-// latestAmong looks for the first page along a query of byTime. A task is never
-// later than a row of it, so tasks without a row so far come after the time of the
-// last row. It returns nil where the filter lets so few pass that the way is too
-// long.
+// latestOf returns the tasks of the first rows of a query of byTime, and the time
+// before which every task without a row among them was created: zero where there
+// are no others.
+func (s *Store) latestOf(ctx context.Context, scope readmodel.Scope, q *filter, sql string, tasks int) (of []taskTime, rest time.Time, err error) {
+	rows, err := s.rowsByTime(ctx, scope, q, sql, byTimeGrowth*tasks)
+	if err != nil {
+		return nil, rest, err
+	}
+	seen := make(map[string]bool, tasks)
+	for i, r := range rows {
+		if len(of) == tasks {
+			return of, rows[i-1].at, nil
+		}
+		if !seen[r.id] {
+			seen[r.id] = true
+			of = append(of, r)
+		}
+	}
+	if len(rows) == byTimeGrowth*tasks {
+		rest = rows[len(rows)-1].at
+	}
+	return of, rest, nil
+}
+
+// foldLatest looks for the first page among the folds of the latest tasks of a query
+// of byTime: most of those who ask such want no more. It reports whether they fill
+// the page.
+func (s *Store) foldLatest(ctx context.Context, scope readmodel.Scope, f readmodel.TaskFilter, page readmodel.Page, sql string) (found []timeline.Snapshot, full bool, err error) {
+	want := limitOf(page) + 1
+	of, rest, err := s.latestOf(ctx, scope, taskConditions(scope, f), sql, want+want/4)
+	if err != nil {
+		return nil, false, err
+	}
+	ids := make([]string, len(of))
+	for i := range of {
+		ids[i] = of[i].id
+	}
+	byTask, err := s.eventsOf(ctx, namespaceOf(scope), ids)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, id := range ids {
+		snap, ok := timeline.Fold(byTask[id])
+		if ok && (rest.IsZero() || snap.CreatedAt.After(rest)) && visible(scope, snap.UserID) && f.Matches(&snap, byTask[id]) {
+			found = append(found, snap)
+		}
+	}
+	slices.SortFunc(found, func(a, b timeline.Snapshot) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
+	})
+	return found[:min(len(found), want)], rest.IsZero() || len(found) >= want, nil
+}
+
+// latestAmong is foldLatest for a filter that lets few pass: it looks at the states
+// of more and more tasks. A task is never later than a row of it, so tasks without a
+// row so far come after the time of the last row. It returns nil where the way is
+// too long.
 func (s *Store) latestAmong(ctx context.Context, scope readmodel.Scope, q *filter, page readmodel.Page, sql string) ([]taskTime, error) {
 	want := limitOf(page) + 1
-	for tasks := want + want/4; tasks <= manyTasks; tasks *= byTimeGrowth {
-		rows, err := s.rowsByTime(ctx, scope, q, sql, byTimeGrowth*tasks)
+	for tasks := byTimeGrowth * want; tasks <= manyTasks; tasks *= byTimeGrowth {
+		of, rest, err := s.latestOf(ctx, scope, q, sql, tasks)
 		if err != nil {
 			return nil, err
-		}
-		all := len(rows) < byTimeGrowth*tasks
-		seen := make(map[string]bool, tasks)
-		var of []taskTime
-		for i := range rows {
-			if len(of) == tasks {
-				rows, all = rows[:i], false
-				break
-			}
-			if !seen[rows[i].id] {
-				seen[rows[i].id] = true
-				of = append(of, rows[i])
-			}
 		}
 		passed, err := s.passing(ctx, scope, q, of)
 		if err != nil {
@@ -71,16 +113,13 @@ func (s *Store) latestAmong(ctx context.Context, scope readmodel.Scope, q *filte
 		}
 		found := []taskTime{}
 		for id, at := range passed {
-			if all || at.After(rows[len(rows)-1].at) {
+			if rest.IsZero() || at.After(rest) {
 				found = append(found, taskTime{id, at})
 			}
 		}
-		if all || len(found) >= want {
+		if rest.IsZero() || len(found) >= want {
 			slices.SortFunc(found, func(a, b taskTime) int {
-				if c := b.at.Compare(a.at); c != 0 {
-					return c
-				}
-				return strings.Compare(b.id, a.id)
+				return cmp.Or(b.at.Compare(a.at), strings.Compare(b.id, a.id))
 			})
 			return found[:min(len(found), want)], nil
 		}

@@ -92,7 +92,9 @@ func taskConditions(scope readmodel.Scope, f readmodel.TaskFilter) *filter {
 		q.add("("+state+" IN ('failed', 'cancelled') AND task_id IN ("+sqlTroubled+" AND severity IN {severities:Array(UInt8)}))", "severities", severities)
 	}
 	if len(f.Fingerprints) > 0 && !slices.Contains(f.Fingerprints, "") {
-		q.add("("+state+" != 'completed' AND task_id IN ("+sqlFailedTasks+"))", "fingerprints", f.Fingerprints)
+		// Not of the task's id itself: the server would look for each of them in the
+		// table that the states are read of.
+		q.add("("+state+" != 'completed' AND concat(task_id, '') IN ("+sqlFailedTasks+"))", "fingerprints", f.Fingerprints)
 	}
 	if f.Text != "" {
 		q.add("(positionCaseInsensitiveUTF8(task_id, {text:String}) > 0 OR positionCaseInsensitiveUTF8(task_type, {text:String}) > 0"+

@@ -61,8 +61,18 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 	var none readmodel.List[timeline.Snapshot]
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
 	defer cancel()
+	placed := func(t *timeline.Snapshot) readmodel.Position { return readmodel.Position{At: t.CreatedAt, ID: t.ID} }
 	var found []timeline.Snapshot
 	limit := limitOf(page)
+	if sql := byTime(scope, f); sql != "" && page.After == nil {
+		found, full, err := s.foldLatest(ctx, scope, f, page, sql)
+		switch {
+		case err != nil:
+			return none, fmt.Errorf("list tasks: %w", err)
+		case full:
+			return finish(page, found, placed), nil
+		}
+	}
 	for from := page; ; {
 		rows, err := s.taskCandidates(ctx, scope, f, from)
 		if err != nil {
@@ -89,9 +99,7 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 		from.Backwards = from.Backwards && from.After != nil
 		from.After = &readmodel.Position{At: rows[len(rows)-1].at, ID: rows[len(rows)-1].id}
 	}
-	return finish(page, found[:min(len(found), limit+1)], func(t *timeline.Snapshot) readmodel.Position {
-		return readmodel.Position{At: t.CreatedAt, ID: t.ID}
-	}), nil
+	return finish(page, found[:min(len(found), limit+1)], placed), nil
 }
 
 // taskCandidates returns the next tasks in the order of the list that may belong
