@@ -30,9 +30,11 @@ func byTime(scope readmodel.Scope, f readmodel.TaskFilter) string {
 		}
 		return "SELECT created_at AS at, task_id FROM user_tasks WHERE namespace = {ns:String} AND user = {" + name + ":String} ORDER BY created_at DESC"
 	case printed && onlyFailed:
-		// Their ends are few among their failures.
-		return "SELECT occurred_at AS at, task_id FROM troubles WHERE namespace = {ns:String} AND type IN ('task_failed', 'moved_to_dlq', 'task_cancelled')" +
-			" AND task_id IN (" + sqlFailedTasks + ") ORDER BY slot DESC, occurred_at DESC"
+		// They are few among those of its failures. What decides that a task failed, or
+		// came to something after all, is among its troubles, but for a first run that
+		// completed as well: the fold knows.
+		return "SELECT min(t.occurred_at) AS at, task_id FROM (SELECT task_id, occurred_at, decide FROM troubles WHERE namespace = {ns:String}" +
+			" AND task_id IN (" + sqlFailedTasks + ")) AS t GROUP BY task_id HAVING " + strings.ReplaceAll(sqlRank, "decide", "max(t.decide)") + " IN (140, 150, 170) ORDER BY at DESC"
 	case printed:
 		return "SELECT occurred_at AS at, task_id FROM fingerprint_tasks WHERE namespace = {ns:String} AND fingerprint IN {fingerprints:Array(String)} ORDER BY occurred_at DESC"
 	}
