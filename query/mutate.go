@@ -85,7 +85,11 @@ func (s *Server) change(do func(r *request, body []byte) (reply, error)) func(*r
 		if err := r.params.err(); err != nil {
 			return err
 		}
-		body := slices.Clone(r.c.Body())
+		// Never Body: it unpacks what is compressed, however much that comes to.
+		if encoding := r.c.Get(fiber.HeaderContentEncoding); encoding != "" && encoding != "identity" {
+			return &failure{code: codeUnsupportedMedia, detail: "send the body without a Content-Encoding"}
+		}
+		body := slices.Clone(r.c.BodyRaw())
 		key := r.c.Get(headerIdempotencyKey)
 		if key != "" {
 			return s.once(r, key, body, func() (reply, error) { return do(r, body) })

@@ -113,7 +113,7 @@ func (s *Server) postSession(r *request) error {
 			return err
 		}
 	}
-	if len(r.c.Body()) > 0 {
+	if len(r.c.BodyRaw()) > 0 {
 		return &failure{code: codeInvalidBody, detail: "the token stands in the Authorization header; there is no body"}
 	}
 	if len(token) > maxSessionToken {
