@@ -16,7 +16,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 
 // start builds and starts everything; its result is what steps are given, and stop
 // ends it all.
-export async function start() {
+export async function start(flags = []) {
   assert(existsSync(join(here, "dist/index.html")), "nothing is built: npm run build");
   mkdirSync(shots, { recursive: true });
   const temp = mkdtempSync(join(tmpdir(), "tasktrail-ui-"));
@@ -36,7 +36,7 @@ export async function start() {
   };
   // startServer listens where it listened before.
   t.startServer = async () => {
-    server = spawn(bin, ["-addr", t.base ? t.base.replace("http://", "") : "127.0.0.1:0", "-dir", join(here, "dist")], { stdio: ["ignore", "pipe", "inherit"] });
+    server = spawn(bin, ["-addr", t.base ? t.base.replace("http://", "") : "127.0.0.1:0", "-dir", join(here, "dist"), ...flags], { stdio: ["ignore", "pipe", "inherit"] });
     t.base = String((await once(server.stdout, "data"))[0]).trim();
   };
   try {

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { play } from "./stage.mjs";
 
-await play("inbox", {}, async (s, step) => {
+await play("inbox", [], async (s, step) => {
   const { page } = s;
   const dialog = () => page.getByRole("dialog");
-  await s.signIn("admin", "/dead-letters");
+  await s.enter("/dead-letters");
   await step("groups carry how the error went", async () => {
     await page.getByRole("heading", { name: /maintenance until 04:00/ }).waitFor();
     await page.locator("[data-spark]").first().waitFor();

@@ -1,7 +1,9 @@
 // What the stream says goes into the cache that every page reads from.
-import { createContext, useContext, useEffect, useState, type ReactNode } from "react";
+import { createContext, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { useQueryClient, type QueryClient } from "@tanstack/react-query";
-import type { Task } from "../api/types";
+import type { Principal, Task } from "../api/types";
+import { get } from "../api/client";
+import { asking } from "../ui/every";
 import { merge, prune } from "./merge";
 import { follow, type Snapshot, type Status, type Update } from "./stream";
 
@@ -10,30 +12,74 @@ const Context = createContext<Live>({ status: "connecting", truncated: false });
 export const useLive = () => useContext(Context);
 export const activeKey = ["active"] as const;
 
+const Rows = createContext<(ids: string[]) => void>(() => undefined);
+// useRows names the tasks whose attempts and progress are looked at: the topic of all
+// tasks carries neither.
+export function useRows(ids: string[]) {
+  const set = useContext(Rows);
+  const key = JSON.stringify(ids);
+  useEffect(() => set(JSON.parse(key) as string[]), [key, set]);
+  useEffect(() => () => set([]), [set]);
+}
+const maxRows = 40;
+
+// paced calls f at once and then at most every ms, with everything asked for since.
+function paced(f: (ids: Set<string>) => void, ms: number) {
+  let ids = new Set<string>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const run = () => {
+    timer = undefined;
+    if (!ids.size) return;
+    const all = ids;
+    ids = new Set();
+    timer = setTimeout(run, ms);
+    f(all);
+  };
+  return {
+    add(more: Iterable<string>) {
+      for (const id of more) ids.add(id);
+      if (!timer) run();
+    },
+    end: () => clearTimeout(timer),
+  };
+}
+
+const whoIs = (p: Principal | undefined) => JSON.stringify([p?.id, p?.namespace, p?.user_id]);
+const passing = new Set(["task_progress", "task_heartbeat"]);
+
 function put(client: QueryClient, updates: Update[]) {
   client.setQueryData<Task[]>(activeKey, (rows) => rows && merge(rows, updates));
-  const settled = updates.filter((u) => u.row || u.events.some((e) => e.type !== "task_progress" && e.type !== "task_heartbeat"));
   for (const u of updates) {
-    client.setQueryData<Task>(["task", u.task_id, "folded"], (t) => t && u.task?.progress ? { ...t, progress: u.task.progress } : t);
-  }
-  for (const id of new Set(settled.map((u) => u.task_id))) void client.invalidateQueries({ queryKey: ["task", id] });
-  if (settled.some((u) => u.row || u.events.some((e) => /^(moved_to_dlq|dlq_|task_completed|task_cancelled)/.test(e.type)))) {
-    void client.invalidateQueries({ queryKey: ["dead-letters"] });
+    const progress = u.task?.progress;
+    if (progress && client.getQueryData(["task", u.task_id, "folded"])) client.setQueryData<Task>(["task", u.task_id, "folded"], (t) => t && { ...t, progress });
   }
 }
 
 export function LiveProvider({ task, children }: { task?: string; children: ReactNode }) {
   const client = useQueryClient();
   const [live, setLive] = useState<Live>({ status: "connecting", truncated: false });
+  const shown = useRef<{ task?: string; rows: string[]; tell(): void }>({ rows: [], tell: () => undefined });
+  const setRows = useMemo(() => (ids: string[]) => {
+    shown.current.rows = ids.slice(0, maxRows);
+    shown.current.tell();
+  }, []);
   useEffect(() => {
-    // Nothing moves under an open question: what comes meanwhile waits.
+    const who = whoIs(client.getQueryData<Principal>(["whoami"]));
+    // What comes under an open question waits.
     let held: Update[] = [];
-    const asking = () => document.querySelector("dialog[open]") !== null;
+    const tasks = paced((ids) => void client.invalidateQueries({ predicate: (q) => q.queryKey[0] === "task" && ids.has(String(q.queryKey[1])) }), 1000);
+    const letters = paced(() => void client.invalidateQueries({ queryKey: ["dead-letters"] }), 2000);
+    const take = (updates: Update[]) => {
+      put(client, updates);
+      const settled = updates.filter((u) => u.row || u.events.some((e) => !passing.has(e.type)));
+      if (settled.length) tasks.add(settled.map((u) => u.task_id));
+      if (settled.some((u) => u.row || u.events.some((e) => /^(moved_to_dlq|dlq_|task_completed|task_cancelled)/.test(e.type)))) letters.add(["all"]);
+    };
     const release = () => {
       if (asking() || !held.length) return;
       const all = held;
       held = [];
-      put(client, all);
+      take(all);
     };
     const closed = () => queueMicrotask(release);
     document.addEventListener("close", closed, true);
@@ -41,26 +87,45 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
       release();
       if (!asking()) client.setQueryData<Task[]>(activeKey, (rows) => rows && prune(rows, Date.now()));
     }, 1000);
-    const end = follow(task ? ["tasks", `task:${task}`] : ["tasks"], {
+    const anew = (keys: string[]) => {
+      const read = () => (asking() ? setTimeout(read, 1000) : keys.forEach((k) => void client.invalidateQueries({ queryKey: [k] })));
+      read();
+    };
+    const stream = follow(who, {
+      // Signed out, which the answer to this says, or another than this page was made for.
+      refused: () => void get<Principal>("/whoami").then((p) => whoIs(p) !== who && location.reload(), () => undefined),
       status: (status) => setLive((l) => (l.status === status ? l : { ...l, status })),
       updates: (u) => {
         if (asking()) held = [...held, ...u].slice(-1000);
-        else put(client, u);
+        else take(u);
       },
+      again: () => anew(["active", "task", "dead-letters"]),
       snapshot: (s: Snapshot) => {
-        const tasks = s.topics.find((t) => t.topic === "tasks");
-        if (tasks) client.setQueryData<Task[]>(activeKey, tasks.tasks ?? []);
-        setLive((l) => ({ ...l, truncated: tasks?.truncated ?? false }));
-        // What was read before may be older than the snapshot.
-        void client.invalidateQueries({ queryKey: ["task"] });
-        void client.invalidateQueries({ queryKey: ["dead-letters"] });
+        const all = s.topics.find((t) => t.topic === "tasks");
+        if (all) setLive((l) => (l.truncated === !!all.truncated ? l : { ...l, truncated: !!all.truncated }));
+        const rows = s.topics.flatMap((t) => [...(t.tasks ?? []), ...(t.task ? [t.task] : [])]);
+        const updates = rows.map((row): Update => ({ topic: "", task_id: row.task_id, events: [], row }));
+        if (asking()) held = [...held, ...updates].slice(-1000);
+        else put(client, updates);
       },
     });
+    shown.current.tell = () => {
+      const { task: t, rows } = shown.current;
+      stream.topics(["tasks", ...(t ? [`task:${t}`] : []), ...rows.filter((r) => r !== t).map((r) => `task:${r}`)]);
+    };
+    shown.current.tell();
     return () => {
-      end();
+      shown.current.tell = () => undefined;
+      stream.end();
+      tasks.end();
+      letters.end();
       clearInterval(sweep);
       document.removeEventListener("close", closed, true);
     };
-  }, [client, task]);
-  return <Context.Provider value={live}>{children}</Context.Provider>;
+  }, [client]);
+  useEffect(() => {
+    shown.current.task = task;
+    shown.current.tell();
+  }, [task]);
+  return <Rows.Provider value={setRows}><Context.Provider value={live}>{children}</Context.Provider></Rows.Provider>;
 }

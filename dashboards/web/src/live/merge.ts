@@ -6,7 +6,10 @@ import type { Update } from "./stream";
 const newestFirst = (a: Task, b: Task) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.task_id < b.task_id ? -1 : 1);
 
 function apply(row: Task | undefined, u: Update): Task | undefined {
-  if (u.row) return u.row;
+  if (u.row) {
+    // The stream runs ahead of the store: what is newer here stays.
+    return row && (row.run > u.row.run || (row.run === u.row.run && row.updated_at > u.row.updated_at)) ? { ...row, progress: u.row.progress ?? row.progress } : u.row;
+  }
   let t = row;
   for (const e of u.events) {
     if (!t) {
@@ -29,14 +32,25 @@ function apply(row: Task | undefined, u: Update): Task | undefined {
 // merge returns the rows after some updates. A task that ended stays until prune:
 // it shall be seen to end.
 export function merge(rows: Task[], updates: Update[]): Task[] {
-  const byId = new Map(rows.map((t) => [t.task_id, t]));
+  const at = new Map<string, number>();
+  rows.forEach((t, i) => at.set(t.task_id, i));
+  const next = [...rows];
+  let added = false;
   for (const u of updates) {
-    const before = byId.get(u.task_id);
+    const i = at.get(u.task_id);
+    const before = i === undefined ? undefined : next[i];
     const after = apply(before, u);
-    if (!after || (!before && !isActive(after.state))) continue;
-    byId.set(u.task_id, after);
+    if (!after || after === before || (!before && !isActive(after.state))) continue;
+    if (i !== undefined) {
+      if (before!.created_at !== after.created_at) added = true;
+      next[i] = after;
+    } else {
+      at.set(u.task_id, next.push(after) - 1);
+      added = true;
+    }
   }
-  return [...byId.values()].sort(newestFirst);
+  // A task that goes on stands where it stood.
+  return added ? next.sort(newestFirst) : next;
 }
 
 export function prune(rows: Task[], now: number, keepMs = 5000): Task[] {

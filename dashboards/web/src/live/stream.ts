@@ -1,84 +1,76 @@
-// One connection for live updates. It says how it stands, comes back by itself,
-// and rests while nobody looks.
-import { apiURL, get } from "../api/client";
+// A tab's end of the live updates: it says what it shows, and hears what happens. The
+// stream itself is the browser's, held by a worker that all tabs share.
+import { apiURL } from "../api/client";
 import type { State, Task, TimelineEvent } from "../api/types";
+import { Hub, type Bye, type Hello, type Said } from "./hub";
 
 // What is published and never stored travels here too.
 export type LiveEvent = Omit<TimelineEvent, "type"> & { type: TimelineEvent["type"] | "task_progress" | "task_heartbeat" };
 export type Update = { topic: string; task_id: string; events: LiveEvent[]; task?: { state?: State; run?: number; attempt?: number; progress?: Task["progress"] | null }; row?: Task };
 export type Snapshot = { topics: { topic: string; task?: Task; tasks?: Task[]; truncated?: boolean }[] };
 export type Status = "connecting" | "live" | "stale" | "paused";
-type Handlers = { snapshot(s: Snapshot): void; updates(u: Update[]): void; status(s: Status): void };
+type Handlers = { snapshot(s: Snapshot): void; updates(u: Update[]): void; again(): void; refused(): void; status(s: Status): void };
 
-const gatherMs = 200; // updates are handed on together, five times a second at most
-const restAfterMs = 20_000;
+const sayMs = 20_000; // the hub forgets a tab that says nothing
 
-// follow opens the stream of some topics and returns what ends it.
-export function follow(topics: string[], on: Handlers): () => void {
-  let source: EventSource | undefined;
-  let waiting: Update[] = [];
-  let gather: ReturnType<typeof setTimeout> | undefined;
-  let rest: ReturnType<typeof setTimeout> | undefined;
-  let again: ReturnType<typeof setTimeout> | undefined;
-  let tries = 0;
-
-  const hand = () => {
-    gather = undefined;
-    const all = waiting;
-    waiting = [];
-    if (all.length) on.updates(all);
+function reach(hear: (m: Said) => void): (m: Hello | Bye) => void {
+  const own = () => {
+    const hub = new Hub();
+    return (m: Hello | Bye) => hub.hear({ say: hear }, m);
   };
-  const close = () => {
-    source?.close();
-    source = undefined;
-    clearTimeout(again);
-  };
-  const open = () => {
-    close();
-    on.status("connecting");
-    const s = new EventSource(apiURL("/stream", { topics: topics.join(",") }));
-    source = s;
-    s.onopen = () => {
-      tries = 0;
-      on.status("live");
+  if (typeof SharedWorker === "undefined") return own();
+  let last: Hello | Bye | undefined;
+  let send: (m: Hello | Bye) => void;
+  try {
+    const worker = new SharedWorker(new URL("./worker.ts", import.meta.url), { type: "module", name: "tasktrail-live" });
+    let answered = false;
+    worker.port.onmessage = (e: MessageEvent<Said>) => { answered = true; hear(e.data); };
+    // A worker that cannot be had is done without.
+    worker.onerror = () => {
+      if (answered) return;
+      send = own();
+      if (last) send(last);
     };
-    s.addEventListener("snapshot", (e) => {
-      waiting = [];
-      on.snapshot(JSON.parse((e as MessageEvent<string>).data) as Snapshot);
-    });
-    s.addEventListener("update", (e) => {
-      waiting.push(JSON.parse((e as MessageEvent<string>).data) as Update);
-      gather ??= setTimeout(hand, gatherMs);
-    });
-    // Dropped updates cannot be told one by one: a new stream begins with a snapshot.
-    s.addEventListener("missed", open);
-    s.onerror = () => {
-      on.status("stale");
-      // The browser comes back by itself, with Last-Event-ID, unless it was refused.
-      if (s.readyState !== EventSource.CLOSED) return;
-      close();
-      void get("/whoami").catch(() => undefined);
-      again = setTimeout(open, Math.min(30_000, 1000 * 2 ** tries++));
-    };
-  };
+    send = (m) => worker.port.postMessage(m);
+  } catch {
+    return own();
+  }
+  return (m) => { last = m; send(m); };
+}
+
+// follow joins the stream and returns how to change the topics and how to leave.
+export function follow(who: string, on: Handlers): { topics(t: string[]): void; end(): void } {
+  let topics: string[] = [];
+  const url = apiURL("/stream");
+  const send = reach((m) => {
+    if (m.kind === "status") on.status(document.hidden ? "paused" : m.status);
+    else if (m.kind === "snapshot") on.snapshot(m.snapshot);
+    else if (m.kind === "updates") on.updates(m.updates);
+    else if (m.kind === "again") on.again();
+    else on.refused();
+  });
+  const hello = () => { if (topics.length) send({ kind: "hello", who, url, topics, visible: !document.hidden }); };
   const look = () => {
-    clearTimeout(rest);
-    if (!document.hidden) {
-      if (!source) open();
-      return;
-    }
-    rest = setTimeout(() => {
-      close();
-      on.status("paused");
-    }, restAfterMs);
+    hello();
+    if (document.hidden) on.status("paused");
   };
+  const bye = () => send({ kind: "bye" });
+  const say = setInterval(hello, sayMs);
   document.addEventListener("visibilitychange", look);
-  if (!document.hidden) open();
-  else on.status("paused");
-  return () => {
-    document.removeEventListener("visibilitychange", look);
-    clearTimeout(rest);
-    clearTimeout(gather);
-    close();
+  addEventListener("pagehide", bye);
+  addEventListener("pageshow", hello);
+  return {
+    topics(t) {
+      if (t.length === topics.length && t.every((x, i) => x === topics[i])) return;
+      topics = t;
+      hello();
+    },
+    end() {
+      clearInterval(say);
+      document.removeEventListener("visibilitychange", look);
+      removeEventListener("pagehide", bye);
+      removeEventListener("pageshow", hello);
+      bye();
+    },
   };
 }

@@ -1,18 +1,35 @@
-import { useEffect, useMemo, useRef } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { asCurl, get } from "../api/client";
 import type { Page, Task } from "../api/types";
-import { activeKey, useLive } from "../live/live";
+import { activeKey, useLive, useRows } from "../live/live";
 import { reconcile } from "../live/merge";
 import { useActions } from "../ui/actions";
 import { duration, isActive, printable, why, word } from "../ui/format";
+import { asking } from "../ui/every";
 import { useMe } from "../ui/me";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time, usePrefs } from "../ui/prefs";
 
-const everyMs = 1500; // attempts and progress are asked for; the rest is told by the stream
+// The stream tells what happens; the API is asked now and then whether that is all,
+// and more often where the stream is not there.
+const everyMs = 20_000;
+const aloneMs = 3000;
+const steadyMs = 2000; // a task that runs for longer is followed by itself while it is looked at
+const maxTasks = 2000;
+
+async function readActive(signal: AbortSignal): Promise<{ rows: Task[]; more: boolean }> {
+  const rows: Task[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Page<Task> = await get<Page<Task>>("/tasks", { active: true, limit: 200, cursor: cursor ?? undefined }, signal);
+    rows.push(...page.data);
+    cursor = page.next_cursor;
+  } while (cursor && rows.length < maxTasks);
+  return { rows, more: cursor !== null };
+}
 const slowAfterMs = 60_000; // progress older than this is said to stand still
 
 function Progress({ task, now }: { task: Task; now: number }) {
@@ -44,24 +61,26 @@ export function Active() {
   const search = useSearch({ strict: false }) as Record<string, string>;
   const navigate = useNavigate();
   const { now } = usePrefs();
-  const { truncated } = useLive();
+  const { status } = useLive();
+  const [more, setMore] = useState(false);
   const { may } = useMe();
   const { ask, ui } = useActions();
   const client = useQueryClient();
   const list = useRef<HTMLDivElement>(null);
   const query = useQuery({ queryKey: activeKey, staleTime: Infinity, queryFn: async ({ signal }) => {
-    const answer = (await get<Page<Task>>("/tasks", { active: true, limit: 200 }, signal)).data;
+    const answer = await readActive(signal);
+    setMore(answer.more);
     const old = client.getQueryData<Task[]>(activeKey) ?? [];
     // Nothing moves under an open question.
-    return document.querySelector("dialog[open]") ? old : reconcile(old, answer, Date.now());
+    return asking() ? old : reconcile(old, answer.rows, Date.now());
   } });
   const refetch = query.refetch;
   useEffect(() => {
     // A clock of its own: whatever the stream puts into the cache would begin the
     // query's interval anew.
-    const t = setInterval(() => !document.hidden && !document.querySelector("dialog[open]") && void refetch({ cancelRefetch: false }), everyMs);
+    const t = setInterval(() => !document.hidden && !asking() && void refetch({ cancelRefetch: false }), status === "live" ? everyMs : aloneMs);
     return () => clearInterval(t);
-  }, [refetch]);
+  }, [refetch, status]);
   const rows = useMemo(() => {
     const text = (search.q ?? "").toLowerCase();
     return (query.data ?? []).filter((t) => (!search.state || t.state === search.state) && (!text || `${t.task_id} ${t.type} ${t.queue} ${t.agent} ${t.user_id}`.toLowerCase().includes(text)));
@@ -72,6 +91,7 @@ export function Active() {
     return c;
   }, [query.data]);
   const v = useWindowVirtualizer({ count: rows.length, estimateSize: () => 74, overscan: 8, scrollMargin: list.current?.offsetTop ?? 0, getItemKey: (i) => rows[i]?.task_id ?? i });
+  useRows(v.getVirtualItems().map((i) => rows[i.index]).filter((t): t is Task => !!t && (t.state === "in_progress" || t.state === "retrying") && now - Date.parse(t.started_at ?? t.created_at) > steadyMs).map((t) => t.task_id));
   const set = (s: Record<string, string | undefined>) => void navigate({ to: "/tasks", search: { ...search, ...s } as never, replace: true });
   return (
     <>
@@ -88,7 +108,7 @@ export function Active() {
         <span className="ml-auto hidden sm:inline"><Copy text={asCurl("/tasks", { active: true })}>Copy as curl</Copy></span>
       </div>
       {ui}
-      {truncated && <p className="text-wait mb-2">! More tasks are active than are shown: the newest 200.</p>}
+      {more && <p className="text-wait mb-2">! More tasks are active than are shown: the newest {maxTasks}.</p>}
       {query.isError ? <Failed problem={query.error} again={() => void query.refetch()} /> : !query.data ? <Loading /> : rows.length === 0 ? (
         <div className="panel"><Empty title={query.data.length ? "No active task fits the filter" : "Nothing is waiting or running"}>{query.data.length ? <button className="link" onClick={() => set({ q: undefined, state: undefined })}>Clear the filter</button> : "New tasks appear here by themselves."}</Empty></div>
       ) : (
