@@ -106,7 +106,7 @@ func FuzzParseRetryAfter(f *testing.F) {
 		if d < 0 || d > MaxRetryAfter || !ok && d != 0 {
 			t.Fatalf("%q: %v, %v", value, d, ok)
 		}
-		if n, err := strconv.ParseUint(value, 10, 32); err == nil {
+		if n, err := strconv.ParseUint(value, 10, 32); err == nil && len(value) <= 512 { // longer ones are no header of anybody
 			if want := min(time.Duration(n)*time.Second, MaxRetryAfter); d != want || !ok {
 				t.Fatalf("%q: %v, %v", value, d, ok)
 			}
