@@ -76,12 +76,18 @@ func (r reader) Health(ctx context.Context, scope readmodel.Scope, window time.D
 	if err != nil {
 		return h, err
 	}
+	say := func(what string) { // beside what the store says of its own counts
+		if h.Stale != "" {
+			what = h.Stale + "; " + what
+		}
+		h.Stale = what
+	}
 	r.addDepths(ctx, scope, &h)
 	if err := r.addWaiting(ctx, scope, &h); err != nil {
 		return h, err
 	}
 	if r.collector == nil {
-		h.Stale = "the ingest lag is the collectors' to tell: see their /metrics"
+		say("the ingest lag is the collectors' to tell: see their /metrics")
 		return h, nil
 	}
 	for _, s := range r.collector.Sinks() {
@@ -90,7 +96,7 @@ func (r reader) Health(ctx context.Context, scope readmodel.Scope, window time.D
 		}
 		h.IngestLag = timeline.Millis(s.LagSeconds * float64(time.Second))
 		if !s.Up() {
-			h.Stale = "ClickHouse does not take events: what was accepted waits in the log"
+			say("ClickHouse does not take events: what was accepted waits in the log")
 		}
 	}
 	return h, nil
