@@ -13,6 +13,9 @@ import { Said } from "../ui/Sheet";
 
 const channelPath = (name: string) => `/channels/${encodeURIComponent(name)}`;
 
+// A count of nothing does not call.
+const Count = ({ of, n }: { of: string; n: number }) => (n ? <><Mark of={of} /> <span className="text-ink">{n}</span></> : <>{of} 0</>);
+
 // Channels lists where alerts go, how that does, and lets each be tried.
 export function Channels({ chosen, onChoose }: { chosen?: string; onChoose?(name: string): void }) {
   const { may } = useMe();
@@ -40,7 +43,7 @@ export function Channels({ chosen, onChoose }: { chosen?: string; onChoose?(name
           <li key={c.name} className="px-3 py-2 grid sm:grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-1">
             <div className="min-w-0">
               <p>{onChoose ? <button className={`link ${chosen === c.name ? "font-semibold" : ""}`} data-row aria-pressed={chosen === c.name} onClick={() => onChoose(c.name)}>{printable(c.name)}</button> : <span className="font-medium">{printable(c.name)}</span>} <span className="text-soft">{c.type}{c.target ? ` to ${printable(c.target)}` : ""}{c.min_severity ? ` · from ${c.min_severity} up` : ""}</span></p>
-              {c.disabled ? <p className="text-wait">! nothing is sent: {printable(c.disabled)}</p> : <p className="text-soft"><Mark of="delivered" /> {c.delivered} · <Mark of="waiting" /> {c.waiting}{c.oldest_waiting_at && <>, the oldest <Time at={c.oldest_waiting_at} /></>} · <Mark of="failed" /> {c.failed} · <Mark of="dropped" /> {c.dropped}{c.last_success_at && <> · last arrived <Time at={c.last_success_at} /></>}</p>}
+              {c.disabled ? <p className="text-wait">! nothing is sent: {printable(c.disabled)}</p> : <p className="text-soft"><Count of="delivered" n={c.delivered} /> · <Count of="waiting" n={c.waiting} />{c.oldest_waiting_at && <>, the oldest <Time at={c.oldest_waiting_at} /></>} · <Count of="failed" n={c.failed} /> · <Count of="dropped" n={c.dropped} />{c.last_success_at && <> · last arrived <Time at={c.last_success_at} /></>}</p>}
               {c.last_error && <p className="break-words"><span className="text-bad">✕ last failure</span> <Time at={c.last_failure_at} />: {printable(c.last_error)}</p>}
             </div>
             {may.operateAll && <button className="btn self-start justify-self-start sm:justify-self-end" disabled={test.isPending} onClick={() => test.mutate(c.name)} aria-label={`Test ${printable(c.name)}`}>{test.isPending && test.variables === c.name ? "Testing…" : "Test"}</button>}

@@ -44,9 +44,9 @@ function Changes({ list }: { list: BreakerChange[] }) {
   return (
     <ol className="rows border-t border-line" aria-label="Changes">
       {list.map((c, i) => (
-        <li key={`${c.source_id}${c.at}${i}`} className="px-3 py-1.5 grid grid-cols-[6.5rem_minmax(0,1fr)] sm:grid-cols-[8rem_7rem_minmax(0,1fr)] gap-x-3">
+        <li key={`${c.source_id}${c.at}${i}`} className="px-3 py-1.5 grid grid-cols-[auto_minmax(0,1fr)] sm:grid-cols-[8rem_7rem_minmax(0,1fr)] gap-x-3">
           <span className="text-soft"><Time at={c.at} /></span><span><Mark of={c.state} /></span>
-          <span className="min-w-0 break-words col-span-2 sm:col-span-1 text-soft">{printable(c.agent || c.source_id.slice(0, 8))}{c.why ? ` · ${word(c.why)}` : ""}{c.calls ? <> · <span className="text-ink">{c.failures ?? 0} of {c.calls} calls failed</span></> : ""}{c.open_until && <> · probes from {<Time at={c.open_until} />}</>}{c.task_id && <> · <Link to="/tasks/$id" params={{ id: c.task_id }} className="link id">{printable(c.task_id)}</Link></>}</span>
+          <span className="min-w-0 break-words col-span-2 sm:col-span-1 text-soft">{printable(c.agent || c.source_id.slice(0, 8))}{c.why ? ` · ${word(c.why)}` : ""}{c.calls ? <> · <span className="text-ink">{c.failures ?? 0} of {c.calls} calls failed</span></> : ""}{c.open_until && <> · probing allowed <Time at={c.open_until} /></>}{c.task_id && <> · <Link to="/tasks/$id" params={{ id: c.task_id }} className="link id">{printable(c.task_id)}</Link></>}</span>
         </li>
       ))}
     </ol>

@@ -17,6 +17,7 @@ const reasons = ["exhausted", "permanent", "circuit_open", "deadline", "poison",
 const names = { text: "Text", error: "Error text", type: "Type", queue: "Queue", agent: "Agent", provider: "Provider", runner: "Runner", user_id: "User", severity: "Severity", reason: "Reason", fingerprint: "Fingerprint", trace_id: "Trace id", min_attempts: "At least attempts", min_duration: "Took at least", max_duration: "Took at most", created_from: "Created from", created_to: "Created before", from: "Changed from", to: "Changed before" } as const;
 type Name = keyof typeof names;
 const all = Object.keys(names) as Name[];
+const always = new Set<Name>(["text", "type", "queue"]); // those whose fields are always in sight
 const inAddress = (n: Name) => (n === "text" ? "q" : n);
 const columns = ["namespace", "task_id", "type", "queue", "runner", "agent", "provider", "user_id", "amount", "currency", "state", "run", "attempt", "max_attempts", "created_at", "started_at", "updated_at", "ended_at", "duration_ms", "failure_reason", "alert_severity", "error_message", "fingerprint", "trace_id", "dead_letter_id"];
 const spans = [["15m", 15], ["1h", 60], ["24h", 1440], ["7d", 10_080]] as const;
@@ -77,7 +78,7 @@ export function Search() {
         <div className="col-span-2">{text("text", { search: true, placeholder: "in the id, the type or the error" })}</div>
         {text("type", { suggest: seen.type })}{text("queue", { suggest: seen.queue })}
       </div>
-      <details className="mb-2" open={more ?? here.some((n) => !["text", "type", "queue"].includes(n))} onToggle={(e) => setMore(e.currentTarget.open)}>
+      <details className="mb-2" open={more ?? here.some((n) => !always.has(n))} onToggle={(e) => setMore(e.currentTarget.open)}>
         <summary className="link w-fit cursor-pointer">More filters</summary>
         <div className="grid grid-cols-1 min-[360px]:grid-cols-2 sm:grid-cols-4 gap-2 mt-2">
           {text("agent", { suggest: seen.agent })}{text("provider", { suggest: seen.provider })}{text("runner", { suggest: seen.runner })}{text("user_id", { suggest: seen.user_id })}
@@ -92,7 +93,7 @@ export function Search() {
         <span className="label">created in the last</span>
         {spans.map(([name, min]) => <button key={name} className="btn" onClick={() => set({ created_from: new Date(Date.now() - min * 60_000).toISOString(), created_to: undefined })}>{name}</button>)}
         <label className="flex items-center gap-1.5"><span className="label">rows</span><select className="field" value={limit} onChange={(e) => set({ limit: e.target.value === "50" ? undefined : e.target.value })}>{["50", "100", "200"].map((n) => <option key={n}>{n}</option>)}</select></label>
-        {here.map((n) => <button key={n} className="btn" onClick={() => set({ [inAddress(n)]: undefined })}><span className="sr-only">Remove the filter </span>{names[n]}: <span className="id">{printable(search[inAddress(n)] ?? "").slice(0, 60)}</span> ×</button>)}
+        {here.filter((n) => !always.has(n)).map((n) => <button key={n} className="btn" onClick={() => set({ [inAddress(n)]: undefined })}><span className="sr-only">Remove the filter </span>{names[n]}: <span className="id">{printable(search[inAddress(n)] ?? "").slice(0, 60)}</span> ×</button>)}
         {(here.length > 0 || chosen.length > 0) && <button className="link" onClick={clear}>Clear all</button>}
         <span className="label ml-auto" role="status">{query.isFetching ? "looking…" : query.data ? `${rows.length} ${rows.length === 1 ? "task" : "tasks"}${query.data.next_cursor || query.data.prev_cursor ? " on this page" : ""}` : ""}</span>
       </div>

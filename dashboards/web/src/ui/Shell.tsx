@@ -80,7 +80,7 @@ function Header({ who, offer, onHelp }: { who: Principal; offer: Entry[]; onHelp
           <button className="btn" onClick={() => void leave()} title={who.id}>Sign out</button>
         </div>
       </div>
-      <nav aria-label="Pages" className="mx-auto max-w-6xl px-3 flex gap-4 overflow-x-auto">{offer.map(([to, name]) => <Link key={to} to={to} className="nav">{name}</Link>)}</nav>
+      <nav aria-label="Pages" className="mx-auto max-w-6xl px-3 flex flex-wrap gap-x-4">{offer.map(([to, name]) => <Link key={to} to={to} className="nav">{name}</Link>)}</nav>
       {(status === "stale" || status === "paused") && <p role="status" className="bg-sunk border-t border-line px-3 py-1 text-center text-wait">! {status === "stale" ? "The live connection is gone. What is shown may be old; it comes back by itself." : "Live updates rest while this tab is hidden."}</p>}
     </header>
   );

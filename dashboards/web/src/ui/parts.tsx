@@ -93,5 +93,5 @@ export function Forbidden({ what, scope }: { what: string; scope: string }) {
 }
 
 export function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return <div className="min-w-0"><dt className="label">{name}</dt><dd className="min-w-0 break-words">{children || <span className="text-soft">–</span>}</dd></div>;
+  return <div className="min-w-0"><dt className="label">{name}</dt><dd className="min-w-0 break-words">{children || children === 0 ? children : <span className="text-soft">–</span>}</dd></div>;
 }
