@@ -65,9 +65,9 @@ test-go:
 	done
 	$(GO) test -run Allocates ./agent # the race detector allocates by itself
 
-test-ui: deps-run ui ## Test the live UI: components, and every page in a real browser
+test-ui: deps-run engine build ## Test the live UI: components, and every page in a real browser
 	@./deploy/install-test-deps.sh chromium
-	cd dashboards/web && npm run generate:check && npm test && npm run test:browser
+	cd dashboards/web && npm run generate:check && npm test && npm run test:browser && TASKTRAIL=$(abspath $(BIN)) npm run test:real
 
 check-helm: ## Render, lint and decode the Helm chart with Helm's and Kubernetes' own code
 	cd deploy/helm/check && $(GO) test -count=1 ./...

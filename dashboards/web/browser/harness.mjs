@@ -14,34 +14,54 @@ const here = fileURLToPath(new URL("..", import.meta.url));
 const shots = join(here, "../../docs/screenshots");
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-// start builds and starts everything; its result is what steps are given, and stop
-// ends it all.
-export async function start(flags = []) {
+// develop is the server with living tasks in memory, with further flags of its own.
+// What serves is a function of a directory of its own; it builds, and returns what
+// starts a server (where it listened before, where it did) and says how it can be
+// reached.
+export const develop = (flags = []) => async (temp) => {
+  const bin = join(temp, "devserver");
+  await go(here, "build", "-o", bin, "./devserver");
+  return async (base) => {
+    const child = spawn(bin, ["-addr", base ? base.replace("http://", "") : "127.0.0.1:0", "-dir", join(here, "dist"), ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+    return { base: String((await once(child.stdout, "data"))[0]).trim(), children: [child] };
+  };
+};
+
+// go runs the Go tool.
+export async function go(cwd, ...args) {
+  const child = spawn("go", args, { cwd, stdio: "inherit" });
+  assert.equal((await once(child, "exit"))[0], 0, `go ${args.join(" ")} failed`);
+}
+
+// start starts everything; its result is what steps are given, and stop ends it all.
+export async function start(serve = develop()) {
   assert(existsSync(join(here, "dist/index.html")), "nothing is built: npm run build");
   mkdirSync(shots, { recursive: true });
   const temp = mkdtempSync(join(tmpdir(), "tasktrail-ui-"));
-  const bin = join(temp, "devserver");
   const t = { faults: [], expected: () => false };
-  let server;
+  let children = [];
 
   t.stop = async () => {
     await t.context?.close().catch(() => undefined);
     await t.stopServer();
     rmSync(temp, { recursive: true, force: true });
   };
+  // The last that was started is the first to end.
   t.stopServer = async () => {
-    if (!server || server.exitCode !== null) return;
-    server.kill("SIGTERM");
-    await once(server, "exit");
-  };
-  // startServer listens where it listened before.
-  t.startServer = async () => {
-    server = spawn(bin, ["-addr", t.base ? t.base.replace("http://", "") : "127.0.0.1:0", "-dir", join(here, "dist"), ...flags], { stdio: ["ignore", "pipe", "inherit"] });
-    t.base = String((await once(server.stdout, "data"))[0]).trim();
+    for (const child of children.reverse()) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    }
+    children = [];
   };
   try {
-    const build = spawn("go", ["build", "-o", bin, "./devserver"], { cwd: here, stdio: "inherit" });
-    assert.equal((await once(build, "exit"))[0], 0, "the server for development does not build");
+    const run = await serve(temp);
+    t.startServer = async () => {
+      const up = await run(t.base);
+      children = up.children;
+      Object.assign(t, up);
+    };
     await t.startServer();
     t.context = await chromium.launchPersistentContext(join(temp, "profile"), {
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: true, viewport: { width: 1280, height: 820 }, colorScheme: "light", bypassCSP: false, acceptDownloads: true,

@@ -2,12 +2,12 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import assert from "node:assert/strict";
-import { start } from "./harness.mjs";
+import { develop, start } from "./harness.mjs";
 
 // play starts everything, runs the steps in turn, says what was seen, and leaves
 // nothing running. flags are the server's.
 export async function play(name, flags, steps) {
-  const t = await start(flags);
+  const t = await start(develop(flags));
   t.enter = async (next, token = "admin") => {
     await t.go(`/login?next=${encodeURIComponent(next)}`);
     await t.signIn(token);
