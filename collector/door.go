@@ -57,10 +57,10 @@ func newDoor() *door {
 
 // visit is what a request brings that has a number.
 type visit struct {
-	env      *wire.Envelope
+	env *wire.Envelope
 	// operator and admin are what the sender may write.
 	operator, admin bool
-	inspect  func(int, *wire.Record) *timeline.FieldError
+	inspect         func(int, *wire.Record) *timeline.FieldError
 
 	keys   []byte // of the sources, one after the other
 	groups []group
