@@ -49,6 +49,18 @@ describe("the hub", () => {
     expect(lines).toHaveLength(2);
     expect(a.kinds()).not.toContain("stale");
   });
+  it("loses nothing it had gathered when a stream takes over with a snapshot", () => {
+    const h = hub(), a = tab();
+    h.hear(a, hello());
+    at(0).on.open();
+    h.hear(a, hello({ topics: ["tasks", "task:x"] }));
+    vi.advanceTimersByTime(3000);
+    at(0).on.message(update("x", 1));
+    at(1).on.open();
+    at(1).on.message({ event: "snapshot", data: JSON.stringify({ topics: [] }) });
+    vi.advanceTimersByTime(300);
+    expect(a.heard.filter((m) => m.kind === "updates").flatMap((m) => m.updates.map((u) => u.task_id))).toEqual(["x"]);
+  });
   it("never asks for more topics than the server takes", () => {
     const h = hub(), a = tab();
     h.hear(a, hello({ topics: ["tasks", ...Array.from({ length: 80 }, (_, i) => `task:${i}`)] }));

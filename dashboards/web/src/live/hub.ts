@@ -36,6 +36,7 @@ class Line {
   #tries = 0;
   #opened = 0;
   #asked = 0;
+  #pending: ReturnType<typeof setTimeout> | undefined;
 
   constructor(readonly url: string, readonly connect: Connect) {}
 
@@ -133,7 +134,9 @@ class Line {
     if (m.id) this.#last = m.id;
     if (m.event === "missed") return this.#again();
     if (m.event === "snapshot") {
-      this.#waiting.clear();
+      // What was gathered is told first: a stream that takes over from another begins
+      // with a snapshot, and that leaves out what has ended.
+      this.#hand();
       const snapshot = read<Snapshot>(m.data);
       if (snapshot) for (const [tab, k] of this.tabs) if (k.hears) tab.say({ kind: "snapshot", snapshot: { topics: snapshot.topics.filter((t) => k.hello.topics.includes(t.topic)) } });
       return;
@@ -149,6 +152,7 @@ class Line {
     this.#gather ??= setTimeout(() => this.#hand(), gatherMs);
   }
   #hand() {
+    clearTimeout(this.#gather);
     this.#gather = undefined;
     const all = [...this.#waiting.values()];
     this.#waiting.clear();
@@ -159,10 +163,12 @@ class Line {
     }
   }
   #again() {
-    const now = Date.now();
-    if (now - this.#asked < againMs) return;
-    this.#asked = now;
-    this.#say({ kind: "again" });
+    // Not more often than that, but not forgotten either.
+    this.#pending ??= setTimeout(() => {
+      this.#pending = undefined;
+      this.#asked = Date.now();
+      this.#say({ kind: "again" });
+    }, Math.max(0, this.#asked + againMs - Date.now()));
   }
 
   close(status: Status) {
@@ -172,7 +178,8 @@ class Line {
     clearTimeout(this.#timer);
     clearTimeout(this.#gather);
     clearTimeout(this.#rest);
-    this.#timer = this.#gather = this.#rest = undefined;
+    clearTimeout(this.#pending);
+    this.#timer = this.#gather = this.#rest = this.#pending = undefined;
     this.#waiting.clear();
     this.#refused.clear();
     this.#set(status);

@@ -22,6 +22,7 @@ export function useRows(ids: string[]) {
   useEffect(() => () => set([]), [set]);
 }
 const maxRows = 40;
+const readableMs = 1500;
 
 // paced calls f at once and then at most every ms, with everything asked for since.
 function paced(f: (ids: Set<string>) => void, ms: number) {
@@ -72,7 +73,12 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
     const take = (updates: Update[]) => {
       put(client, updates);
       const settled = updates.filter((u) => u.row || u.events.some((e) => !passing.has(e.type)));
-      if (settled.length) tasks.add(settled.map((u) => u.task_id));
+      if (settled.length) {
+        const ids = settled.map((u) => u.task_id);
+        tasks.add(ids);
+        // News runs ahead of what can be read, and the last may be read too early.
+        setTimeout(() => tasks.add(ids), readableMs);
+      }
       if (settled.some((u) => u.row || u.events.some((e) => /^(moved_to_dlq|dlq_|task_completed|task_cancelled)/.test(e.type)))) letters.add(["all"]);
     };
     const release = () => {
@@ -104,6 +110,8 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
         const all = s.topics.find((t) => t.topic === "tasks");
         if (all) setLive((l) => (l.truncated === !!all.truncated ? l : { ...l, truncated: !!all.truncated }));
         const rows = s.topics.flatMap((t) => [...(t.tasks ?? []), ...(t.task ? [t.task] : [])]);
+        // The task a page shows may have ended between two streams.
+        tasks.add(s.topics.filter((t) => t.topic.includes("task:")).flatMap((t) => (t.task ? [t.task.task_id] : [])));
         const updates = rows.map((row): Update => ({ topic: "", task_id: row.task_id, events: [], row }));
         if (asking()) held = [...held, ...updates].slice(-1000);
         else put(client, updates);

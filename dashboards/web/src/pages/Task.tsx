@@ -85,6 +85,8 @@ function Payment({ task }: { task: TaskRow }) {
 const tabs = [["overview", "Overview"], ["timeline", "Timeline"], ["attempts", "Attempts"], ["payloads", "Input/Output"], ["payment", "Payment"]] as const;
 const marked = new Set(["circuit_breaker_opened", "circuit_breaker_half_opened", "circuit_breaker_closed", "cancel_requested", "cancel_ignored", "dlq_retry_requested"]);
 
+const netMs = 10_000; // a task that goes on is read anew, should the stream have told too little
+
 export function Task() {
   const { id } = useParams({ strict: false }) as { id: string };
   const search = useSearch({ strict: false }) as Record<string, string>;
@@ -92,8 +94,8 @@ export function Task() {
   const { ask, ui } = useActions();
   const tab = tabs.some(([t]) => t === search.tab) ? search.tab! : "overview";
   const path = taskPath(id);
-  const task = useQuery({ queryKey: ["task", id, "folded"], queryFn: ({ signal }) => get<TaskRow>(path, {}, signal) });
-  const timeline = useQuery({ queryKey: ["task", id, "timeline"], queryFn: ({ signal }) => get<Page<Entry>>(`${path}/timeline`, {}, signal), enabled: task.isSuccess });
+  const task = useQuery({ queryKey: ["task", id, "folded"], queryFn: ({ signal }) => get<TaskRow>(path, {}, signal), refetchInterval: (q) => (q.state.data && isActive(q.state.data.state) ? netMs : false) });
+  const timeline = useQuery({ queryKey: ["task", id, "timeline"], queryFn: ({ signal }) => get<Page<Entry>>(`${path}/timeline`, {}, signal), enabled: task.isSuccess, refetchInterval: task.data && isActive(task.data.state) ? netMs : false });
   const attempts = useQuery({ queryKey: ["task", id, "attempts"], queryFn: ({ signal }) => get<Page<Attempt>>(`${path}/attempts`, {}, signal), enabled: task.isSuccess && tab === "attempts" });
   if (task.isPending) return <Loading />;
   if (task.isError && !task.data) return <><Failed problem={task.error} again={() => void task.refetch()} /><p className="mt-3"><Link className="link" to="/tasks">All active tasks</Link></p></>;
