@@ -52,7 +52,7 @@ func alertRows(a *alerting.Alerting) []readmodel.AlertRow {
 	}
 	rows := []readmodel.AlertRow{}
 	for _, ns := range namespaces {
-		views := a.Views(ns, func(*alerting.View) bool { return len(rows) < maxSharedAlerts })
+		views := a.Views(ns, func(*alerting.View) bool { return true })
 		for i := range views[:min(len(views), maxSharedAlerts-len(rows))] {
 			rows = append(rows, rowOf(&views[i]))
 		}
@@ -88,12 +88,6 @@ func (s sharedAlerts) rows(ctx context.Context, scope readmodel.Scope) ([]readmo
 	for _, r := range latest {
 		out = append(out, r)
 	}
-	slices.SortFunc(out, func(x, y readmodel.AlertRow) int {
-		if c := y.StartsAt.Compare(x.StartsAt); c != 0 {
-			return c
-		}
-		return -slices.Compare(x.ID[:], y.ID[:])
-	})
 	return out, nil
 }
 

@@ -80,6 +80,8 @@ type App struct {
 	past      *past
 	collector *collector.Collector
 	query     *query.Server
+	// events takes what operators do: the collector of this process, or one elsewhere.
+	events query.EventWriter
 }
 
 // New checks the settings.
@@ -128,6 +130,7 @@ func (a *App) Start(ctx context.Context) error {
 		{"collector", a.startCollector, a.role != RoleQuery},
 		{"re-enqueue URLs", a.startRequeue, a.role != RoleQuery},
 		{"reconciliation", a.startReconcile, a.role != RoleQuery},
+		{"operators' events", a.startEvents, true},
 		{"query", a.startQuery, a.role != RoleCollector},
 		{"sharing of keys", a.startKeySync, true},
 		{"addresses", a.writeAddresses, true},

@@ -99,7 +99,7 @@ func (a *App) startKeySync(ctx context.Context) error {
 	if a.set.ClickHouseDSN == "" {
 		return nil
 	}
-	sync := &keySync{keys: a.keys, reader: a.store, writer: a.writer(), told: map[string]uint64{}}
+	sync := &keySync{keys: a.keys, reader: a.store, writer: a.events, told: map[string]uint64{}}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
@@ -127,12 +127,4 @@ func (a *App) startKeySync(ctx context.Context) error {
 	}()
 	a.undo.pushFunc("sharing of keys", func() { stop(); <-done })
 	return nil
-}
-
-// writer takes operators' events: the collector of this process, or one elsewhere.
-func (a *App) writer() query.EventWriter {
-	if a.collector == nil {
-		return newRemoteWriter(a.set.CollectorURL, a.set.Token)
-	}
-	return a.collector
 }

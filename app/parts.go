@@ -122,7 +122,7 @@ func (a *App) startQuery(ctx context.Context) error {
 		requeueSecret = nil // the collectors sign with a key that is not known here
 	}
 	deps := query.Deps{
-		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: a.writer(), Claimer: a.claimer(), Subscriber: a.live.Follower(),
+		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: a.events, Claimer: a.claimer(), Subscriber: a.live.Follower(),
 		Settings: a.store, Providers: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
 		Servers: queueServers{a.live}, RequeueSecret: requeueSecret,
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,

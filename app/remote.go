@@ -29,6 +29,17 @@ func newRemoteWriter(url, token string) *remoteWriter {
 	return &remoteWriter{url: strings.TrimRight(url, "/") + "/v1/logs", token: token, client: &http.Client{Timeout: 10 * time.Second}}
 }
 
+// startEvents chooses where operators' events go.
+func (a *App) startEvents(context.Context) error {
+	a.events = a.collector
+	if a.collector == nil {
+		remote := newRemoteWriter(a.set.CollectorURL, a.set.Token)
+		a.undo.pushFunc("connections to the collector", remote.client.CloseIdleConnections)
+		a.events = remote
+	}
+	return nil
+}
+
 // maxAnswer bounds what is read of a collector's answer.
 const maxAnswer = 64 << 10
 

@@ -53,11 +53,21 @@ func (l *Live) Inspect(ctx context.Context) (Inspection, error) {
 	return in, nil
 }
 
+// olderThan62 reports whether a version is before 6.2; one that can't be read is
+// not.
+func olderThan62(version string) bool {
+	var major, minor int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 {
+		return false
+	}
+	return major < 6 || major == 6 && minor < 2
+}
+
 // Doubt says in a sentence what may go wrong with the server as it is set up;
 // empty where nothing does.
 func (in Inspection) Doubt() string {
-	switch major, _, _ := strings.Cut(in.Version, "."); {
-	case in.Version != "" && len(major) == 1 && major < "6":
+	switch {
+	case in.Version != "" && olderThan62(in.Version):
 		return fmt.Sprintf("Redis is %s: streams are claimed with XAUTOCLAIM, which came with 6.2: upgrade it", in.Version)
 	case in.MaxMemory > 0 && in.Policy != "" && in.Policy != "noeviction" && !strings.HasPrefix(in.Policy, "volatile-"):
 		return fmt.Sprintf("maxmemory-policy is %s, which may evict commands that wait: set noeviction or a volatile- policy (what is evicted is sent again, 30 s later)", in.Policy)

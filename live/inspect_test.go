@@ -45,3 +45,12 @@ func TestInspectionOfARealServer(t *testing.T) {
 		t.Errorf("without the password: %v", err)
 	}
 }
+
+func TestDoubtsAboutARedis(t *testing.T) {
+	for version, doubt := range map[string]bool{"": false, "5.0.14": true, "6.0.16": true, "6.2.0": false, "7.0.15": false, "10.1.0": false, "valkey": false} {
+		in := live.Inspection{Version: version}
+		if got := in.Doubt(); (got != "") != doubt {
+			t.Errorf("%q: %q", version, got)
+		}
+	}
+}

@@ -26,6 +26,7 @@ import (
 	"github.com/tasktrail/tasktrail/agent/retry"
 	"github.com/tasktrail/tasktrail/agent/runner/riverrunner"
 	"github.com/tasktrail/tasktrail/agent/runner/riverrunner/pgtest"
+	"github.com/tasktrail/tasktrail/internal/proctest"
 )
 
 var postgres *pgtest.Server
@@ -213,24 +214,10 @@ func (w *world) waitStarted() {
 	}
 }
 
-// eventually polls, since what it waits for happens in River without a signal.
+// eventually polls, since what it waits for happens in the runner without a signal.
 func eventually(t *testing.T, what string, holds func() (bool, string)) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, got := holds()
-		if ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("not within 20 s: %s; got %s", what, got)
-		}
-	}
+	proctest.Eventually(t, 20*time.Second, what, holds)
 }
 
 func lives(t *testing.T) map[string][]string {
