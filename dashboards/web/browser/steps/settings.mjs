@@ -17,6 +17,7 @@ export async function steps({ page, step, during, go, text, seen, check, dialog,
     await text("It is shown this once");
     await check("a key's token");
     await page.getByRole("button", { name: "I have stored it" }).click();
+    await dialog().waitFor({ state: "detached" }); // the click is answered a render later
     await page.getByRole("list", { name: "API keys" }).getByText("nightly export").waitFor();
     assert.equal(await page.evaluate((s) => document.documentElement.innerHTML.includes(s) || Object.values(localStorage).join().includes(s) || Object.values(sessionStorage).join().includes(s), token), false, "the token is kept");
     await seen("settings-keys");
