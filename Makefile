@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query bench chaos soak vuln deps-test deps-run clean generate
+.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query fill chaos soak vuln deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,12 @@ bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.
 BENCH_EVENTS ?= 1000000
 bench-query: engine ## Measure the API over HTTP and its streams, with BENCH_EVENTS events in the engine
 	BENCH_EVENTS=$(BENCH_EVENTS) $(GO) test -run '^$$' -bench 'Query|Stream' -benchtime 1x -timeout 60m ./app
+
+EVENTS ?= 1000000
+fill: engine ## Fill the data directory DATA with EVENTS events over a week, to measure on; what is filled is kept and freshened
+	@mkdir -p bin
+	cd bench && $(GO) build -o $(CURDIR)/bin/bench-fill ./fill
+	bin/bench-fill -data $(DATA) -events $(EVENTS)
 
 INGEST ?=
 bench-ingest: engine ## Measure the way into ClickHouse beside the OpenTelemetry Collector; INGEST='-backlog 10000000000' for more

@@ -99,13 +99,13 @@ func engineCPU(b *testing.B) (sum time.Duration) {
 
 // BenchmarkRead fills TASKTRAIL_BENCH_EVENTS events (100 000 by default) and
 // reports the latencies of reads by one client and by four. With
-// TASKTRAIL_BENCH_DIR the engine's data stays there and is filled once.
+// TASKTRAIL_BENCH_DATA it reads in a directory that `make fill` filled.
 func BenchmarkRead(b *testing.B) {
 	fill := storetest.Filling{Events: 100_000}
 	if v := os.Getenv("TASKTRAIL_BENCH_EVENTS"); v != "" {
 		fill.Events, _ = strconv.Atoi(v)
 	}
-	s := openFilled(b, fill)
+	s, fill := openFilled(b, fill)
 	tasks := fill.Tasks()
 	page := readmodel.Page{Limit: 50}
 	list := func(f readmodel.TaskFilter) func(int) error {
@@ -128,7 +128,7 @@ func BenchmarkRead(b *testing.B) {
 		{"Tasks/queue", list(readmodel.TaskFilter{Queues: []string{"queue-3"}})},
 		{"Tasks/failed", list(readmodel.TaskFilter{States: []timeline.State{timeline.StateFailed}})},
 		{"Tasks/user", func(i int) error {
-			_, err := s.Tasks(b.Context(), everything, readmodel.TaskFilter{UserID: "user-" + strconv.Itoa(i*7919%max(tasks/100, 1))}, page)
+			_, err := s.Tasks(b.Context(), everything, readmodel.TaskFilter{UserID: "user-" + strconv.Itoa(i*7919%fill.Users())}, page)
 			return err
 		}},
 		{"Tasks/fingerprint", list(readmodel.TaskFilter{Fingerprints: []string{"fp1:7"}, States: []timeline.State{timeline.StateFailed}})},
@@ -173,39 +173,36 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// openFilled returns a store on a database that holds the filling.
-func openFilled(b *testing.B, fill storetest.Filling) *store.Store {
-	dir := os.Getenv("TASKTRAIL_BENCH_DIR")
-	if dir == "" {
+// openFilled returns a store on a database that holds the filling, which it
+// returns as it is.
+func openFilled(b *testing.B, fill storetest.Filling) (*store.Store, storetest.Filling) {
+	data := os.Getenv("TASKTRAIL_BENCH_DATA")
+	if data == "" {
 		s := open(b)
 		filled(b, s, fill)
-		return s
+		return s, fill
 	}
-	p, err := embedded.Start(b.Context(), storetest.Config(dir))
+	fill, found, err := storetest.ReadFilling(data)
+	if err != nil || !found {
+		b.Fatalf("TASKTRAIL_BENCH_DATA=%s: %v: make fill DATA=%s fills it", data, err, data)
+	}
+	p, err := embedded.Start(b.Context(), storetest.Config(filepath.Join(data, "clickhouse")))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = p.Stop() })
-	s, err := store.Open(b.Context(), store.Config{
-		DSN:       strings.TrimSuffix(p.DSN(), "default") + "filled",
-		ReaderDSN: strings.TrimSuffix(p.ReaderDSN(), "default") + "filled",
-	})
+	s, err := store.Open(b.Context(), store.Config{DSN: p.DSN(), ReaderDSN: p.ReaderDSN()})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	if err := s.Migrate(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	if s.CountRows(b)["events"] == 0 {
-		filled(b, s, fill)
-	}
-	return s
+	b.Logf("%d tasks, the last of them %v ago", fill.Tasks(), time.Since(fill.Now).Round(time.Second))
+	return s, fill
 }
 
 func filled(b *testing.B, s *store.Store, fill storetest.Filling) {
 	began := time.Now()
-	n, err := storetest.Fill(b.Context(), s, fill)
+	_, n, err := storetest.Fill(b.Context(), s, fill)
 	if err != nil {
 		b.Fatal(err)
 	}

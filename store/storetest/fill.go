@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -20,10 +19,13 @@ type Filling struct {
 	// LastHour is how many of the tasks fall into the hour before Now, evenly; the
 	// others lie evenly over Days. Defaults to 50 000, a third of all tasks at most.
 	LastHour int
-	// Days is how far back tasks go. Defaults to 30.
+	// Days is how far back tasks go. Defaults to 7.
 	Days int
-	// Now is the latest time. Defaults to the time of the call.
+	// Now is the latest time. Defaults to the time at which the last hour is written.
 	Now time.Time
+	// Progress is called now and then with how many tasks are written. Defaults to
+	// none.
+	Progress func(tasks int)
 }
 
 // FilledTask is the id of the i-th task of a filling.
@@ -40,7 +42,7 @@ func (f Filling) withDefaults() Filling {
 		f.Events = 1_000_000
 	}
 	if f.Days == 0 {
-		f.Days = 30
+		f.Days = 7
 	}
 	if f.LastHour == 0 {
 		f.LastHour = 50_000
@@ -62,66 +64,128 @@ func (f Filling) at(i int) time.Time {
 	return hour.Add(time.Duration(float64(time.Hour-10*time.Second) * float64(i-(tasks-f.LastHour)) / float64(f.LastHour)))
 }
 
+// Users is how many users the tasks belong to, user-0 and on.
+func (f Filling) Users() int { return max(f.Tasks()/100, 1) }
+
+const (
+	// chunkTasks is how many tasks are under way at once in a filling.
+	chunkTasks = 12_000
+	// linger is how long a collector gathers before it inserts: what a task's events
+	// are further apart than this stands in several inserts.
+	linger = 150 * time.Millisecond
+	// waves bounds in how many inserts the events of one task stand.
+	waves = 4
+)
+
 // Fill writes the filling through the store's own way of writing: tasks of seven
 // queues, five types, eleven agents, four providers and a user for each hundred,
 // of which one in fifty fails. Nine in ten of those that failed more than a day
-// ago were retried and completed. It returns how many events it wrote.
-func Fill(ctx context.Context, s *store.Store, f Filling) (int, error) {
+// ago were retried and completed. A task's events are spread over as many blocks
+// as they would be where a collector takes them in at their time. It returns the
+// filling as it is, with the time at which its last hour ended, and how many events
+// it wrote.
+func Fill(ctx context.Context, s *store.Store, f Filling) (Filling, int, error) {
+	latest := f.Now.IsZero()
 	f = f.withDefaults()
 	tasks := f.Events / 8
-	const perBatch = 6000 // tasks
-	type batch struct{ n, from, to int }
-	work := make(chan batch)
+	older, err := f.fill(ctx, s, 0, tasks-f.LastHour)
+	if err != nil {
+		return f, older, err
+	}
+	if latest {
+		f.Now = time.Now() // the rest may have taken longer than an hour
+	}
+	last, err := f.fill(ctx, s, tasks-f.LastHour, tasks)
+	return f, older + last, err
+}
+
+// Refresh adds tasks to a filled database whose last hour has passed: as many as
+// the last hour of the filling has, in the hour before now. The filling as it is
+// then is returned, and how many events were written.
+func Refresh(ctx context.Context, s *store.Store, f Filling) (Filling, int, error) {
+	f = f.withDefaults()
+	from := f.Events / 8
+	f.Events, f.Now = f.Events+8*f.LastHour, time.Now()
+	n, err := f.fill(ctx, s, from, from+f.LastHour)
+	return f, n, err
+}
+
+// fill writes the tasks of a range.
+func (f Filling) fill(ctx context.Context, s *store.Store, from, to int) (int, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan int)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var total int
-	var failed error
+	var events, tasks int
 	for range 2 {
 		wg.Go(func() {
-			for b := range work {
-				frames, n := f.frames(b.from, b.to)
-				err := s.WriteFrames(ctx, "fill-"+strconv.FormatInt(f.Now.UnixNano(), 36)+"-"+strconv.Itoa(b.n), frames)
+			for first := range work {
+				last := min(first+chunkTasks, to)
+				n := 0
+				for wave, frames := range f.frames(first, last, &n) {
+					token := fmt.Sprintf("fill-%x-%d-%d", f.Now.UnixNano(), first, wave)
+					if err := s.WriteFrames(ctx, token, frames); err != nil {
+						cancel(err)
+						break
+					}
+				}
 				mu.Lock()
-				total += n
-				failed = errors.Join(failed, err)
+				events, tasks = events+n, tasks+last-first
+				if f.Progress != nil {
+					f.Progress(tasks)
+				}
 				mu.Unlock()
 			}
 		})
 	}
-	for n, from := 0, 0; from < tasks && ctx.Err() == nil; n, from = n+1, from+perBatch {
-		work <- batch{n, from, min(from+perBatch, tasks)}
+	for ; from < to && ctx.Err() == nil; from += chunkTasks {
+		select {
+		case work <- from:
+		case <-ctx.Done():
+		}
 	}
 	close(work)
 	wg.Wait()
-	return total, errors.Join(failed, ctx.Err())
+	return events, context.Cause(ctx)
 }
 
-// frames are those of the tasks of a range, as a collector's log holds them.
-func (f Filling) frames(from, to int) (frames [][]byte, n int) {
-	var records [][]byte
+// frames are those of the tasks of a range, as a collector's log holds them, in
+// the inserts that they come in, one after the other; n is how many events.
+func (f Filling) frames(from, to int, n *int) (frames [waves][][]byte) {
+	var records [waves][][]byte
+	var took [waves]time.Time
 	var seq uint64
 	source := "source-" + strconv.Itoa(from)
 	var ids timeline.IDGenerator
-	flush := func() {
-		if len(records) > 0 {
-			frames = append(frames, wire.AppendFrame(nil, wire.Envelope{IngestedAt: f.Now, Namespace: timeline.DefaultNamespace},
-				wire.AppendExportRequest(nil, wire.Resource{}, records)))
-			records = records[:0]
+	flush := func(w int) {
+		if len(records[w]) > 0 {
+			at := took[w].Add(linger)
+			frames[w] = append(frames[w], wire.AppendFrame(nil, wire.Envelope{IngestedAt: at, Namespace: timeline.DefaultNamespace},
+				wire.AppendExportRequest(nil, wire.Resource{}, records[w])))
+			records[w] = records[w][:0]
 		}
 	}
 	for i := from; i < to; i++ {
+		wave, tick := -1, int64(0)
 		for _, e := range f.life(i) {
+			if t := e.OccurredAt.UnixNano() / int64(linger); wave < 0 || t != tick {
+				wave, tick = min(wave+1, waves-1), t
+			}
 			seq++
 			e.ID, e.Severity, e.SourceID, e.SourceSeq = ids.Next(e.OccurredAt), e.Type.Severity(), source, seq
-			records = append(records, wire.AppendLogRecord(nil, &e))
-			n++
-		}
-		if len(records) >= 500 {
-			flush()
+			records[wave] = append(records[wave], wire.AppendLogRecord(nil, &e))
+			took[wave] = e.OccurredAt
+			*n++
+			if len(records[wave]) >= 500 {
+				flush(wave)
+			}
 		}
 	}
-	flush()
-	return frames, n
+	for w := range records {
+		flush(w)
+	}
+	return frames
 }
 
 // life is the events of the i-th task.
@@ -129,7 +193,7 @@ func (f Filling) life(i int) []timeline.Event {
 	task := timeline.Task{
 		Namespace: timeline.DefaultNamespace, ID: FilledTask(i), Type: [...]string{"payment", "send_email", "report", "sync", "import"}[i%5],
 		Queue: "queue-" + strconv.Itoa(i%7), Runner: "asynq", Agent: "worker-" + strconv.Itoa(i%11), Provider: "provider-" + strconv.Itoa(i%4),
-		UserID: "user-" + strconv.Itoa(i/7%max(f.Tasks()/100, 1)), Amount: "12.50", Currency: "EUR", MaxAttempts: 2,
+		UserID: "user-" + strconv.Itoa(i/7%f.Users()), Amount: "12.50", Currency: "EUR", MaxAttempts: 2,
 	}
 	at, seq, run := f.at(i), uint64(0), 1
 	var events []timeline.Event
