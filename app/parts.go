@@ -135,6 +135,7 @@ func (a *App) startQuery(ctx context.Context) error {
 	a.query, err = query.New(query.Config{
 		Addr: a.set.HTTPAddr, TLS: certs, SecureCookies: a.set.SecureCookies, SessionKey: []byte(key), UI: web.FS(),
 		RatePerSecond: float64(a.set.APIRate), RateBurst: int(2 * a.set.APIRate),
+		Version: a.version, Commit: commit(),
 	}, deps)
 	if err != nil {
 		return err

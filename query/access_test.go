@@ -122,6 +122,8 @@ func TestAuthorizationMatrix(t *testing.T) {
 		"GET /stream":                                {"/stream?topics=task:failed", but(one, "elsewhere", 200), ""},
 		"POST /session":                              {"/session", whole(201), ""},
 		"DELETE /session":                            {"/session", whole(204), ""},
+		"GET /task-types/:name/usual":                {"/task-types/payment/usual", read, ""},
+		"GET /version":                               {"/version", valid, ""},
 		"GET /whoami":                                {"/whoami", valid, ""},
 	}
 	for _, rt := range (&Server{}).apiRoutes() {

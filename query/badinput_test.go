@@ -20,12 +20,12 @@ func concrete(r route) string {
 	ids := map[string]string{"/tasks": "failed", "/failed-tasks": letterID("failed", 1), "/bulk": testBulk, "/silences": testSilence,
 		"/alerts": timeline.TaskAlertID("default", "failed").String(), "/channels": "msg_1", "/keys": testKey}
 	room, _, _ := strings.Cut(r.path[1:], "/")
-	name := map[string]string{"channels": "hook", "providers": "bank"}[room]
+	name := map[string]string{"channels": "hook", "providers": "bank", "task-types": "payment"}[room]
 	return base + strings.NewReplacer(":id", ids["/"+room], ":name", name, ":fingerprint", "fp1:0011223344556677").Replace(r.path)
 }
 
 // free are the parameters that take any text.
-var free = []string{"text", "type", "queue", "agent", "provider", "runner", "user_id", "task_id", "fingerprint", "rule", "error"}
+var free = []string{"text", "type", "queue", "agent", "provider", "runner", "user_id", "payment_reference", "task_id", "fingerprint", "rule", "error"}
 
 // TestBadParameters gives every parameter of every route each kind of bad value:
 // 400, and the parameter's name.

@@ -79,6 +79,11 @@ type Config struct {
 	// their progress kept. Defaults to 2 s.
 	BulkInterval time.Duration
 
+	// Version and Commit are what the service says of itself. Version defaults to dev;
+	// without Commit nothing is said of it.
+	Version string
+	Commit  string
+
 	// UI is the web UI, index.html at its root. Without it / answers 404.
 	UI fs.FS
 }
@@ -86,6 +91,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Addr, "127.0.0.1:8080")
 	setDefault(&c.Namespace, "default")
+	setDefault(&c.Version, "dev")
 	setDefault(&c.SessionTTL, 12*time.Hour)
 	setDefault(&c.QueryTimeout, 10*time.Second)
 	setDefault(&c.MaxBodyBytes, 1<<20)

@@ -25,6 +25,9 @@ type TaskReader interface {
 	Task(ctx context.Context, scope readmodel.Scope, taskID string) (timeline.Snapshot, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, scope readmodel.Scope, filter readmodel.TaskFilter, page readmodel.Page) (readmodel.List[timeline.Snapshot], error)
+	// Usual tells how long the attempts of a type usually take; of a type that is
+	// not known its counts are zero.
+	Usual(ctx context.Context, scope readmodel.Scope, taskType string) (readmodel.Usual, error)
 }
 
 // DeadLetterReader reads dead letters.

@@ -8,7 +8,7 @@ import (
 // apiRoutes is the table of the API, in the order of matching.
 func (s *Server) apiRoutes() []route {
 	page := []string{"limit", "cursor"}
-	tasks := append([]string{"state", "type", "queue", "agent", "provider", "runner", "user_id", "severity", "reason", "fingerprint", "trace_id", "active", "text", "error", "min_attempts", "min_duration", "max_duration", "created_from", "created_to", "from", "to"}, page...)
+	tasks := append([]string{"state", "type", "queue", "agent", "provider", "runner", "user_id", "payment_reference", "severity", "reason", "fingerprint", "trace_id", "active", "text", "error", "min_attempts", "min_duration", "max_duration", "created_from", "created_to", "from", "to"}, page...)
 	failed := append(slices.Clone(letterParams), page...)
 	return []route{
 		// Before /tasks/:id, so that no task can take its name.
@@ -58,6 +58,8 @@ func (s *Server) apiRoutes() []route {
 		{method: "GET", path: "/stream", access: accessRead, params: []string{"topics"}, repeatable: []string{"topics"}, handle: s.getStream},
 		{method: "POST", path: "/session", access: accessAny, mutates: true, handle: s.postSession},
 		{method: "DELETE", path: "/session", access: accessAny, mutates: true, handle: s.deleteSession},
+		{method: "GET", path: "/task-types/:name/usual", access: accessRead, handle: s.getUsual},
+		{method: "GET", path: "/version", access: accessAny, handle: s.getVersion},
 		{method: "GET", path: "/whoami", access: accessAny, handle: s.getWhoami},
 	}
 }

@@ -60,7 +60,8 @@ func (s *Server) getTasks(r *request) error {
 	filter := readmodel.TaskFilter{
 		States: enumList(p, "state", names, parse), Types: p.list("type"), Queues: p.list("queue"), Agents: p.list("agent"),
 		Providers: p.list("provider"), Runners: p.list("runner"), UserID: p.text("user_id", timeline.MaxNameBytes),
-		TraceID: p.traceID("trace_id"), Active: p.boolean("active"), Text: p.text("text", maxTextBytes), ErrorText: p.text("error", maxTextBytes),
+		PaymentReference: p.text("payment_reference", maxTextBytes),
+		TraceID:          p.traceID("trace_id"), Active: p.boolean("active"), Text: p.text("text", maxTextBytes), ErrorText: p.text("error", maxTextBytes),
 		Severities:   enumList(p, "severity", []string{"medium", "high", "critical"}, timeline.ParseAlertSeverity),
 		Reasons:      enumList(p, "reason", reasonNames, parseReason),
 		Fingerprints: p.list("fingerprint"), MinAttempts: p.integer("min_attempts", 0, math.MaxInt32, 0),

@@ -23,6 +23,8 @@ func byTime(scope readmodel.Scope, f readmodel.TaskFilter) string {
 		return s != timeline.StateFailed && s != timeline.StateCancelled
 	})
 	switch {
+	case f.PaymentReference != "":
+		return "SELECT created_at AS at, task_id FROM reference_tasks WHERE namespace = {ns:String} AND reference = {reference:String} ORDER BY created_at DESC"
 	case scope.UserID != "" || f.UserID != "":
 		name := "user"
 		if scope.UserID != "" {

@@ -27,12 +27,15 @@ func TestFirstPagesOfFewAmongMany(t *testing.T) {
 		if i%4 > 0 {
 			task.UserID = "ada"
 		}
+		if i%6 == 0 {
+			task.Metadata = map[string]string{"region": "eu", timeline.PaymentReference: "INV-7"}
+		}
 		events := live(t, task, script)
 		for j := range events {
 			// In an order that is not that of the ids, and with many at once.
 			events[j].OccurredAt = events[j].OccurredAt.Add(-time.Duration(i*7%40) * time.Second)
 			if i%5 == 0 && j < 2 {
-				events[j].UserID = ""
+				events[j].UserID, events[j].Metadata = "", nil
 			}
 			if i%5 == 0 && j >= 2 {
 				// Long after it was created.
@@ -55,6 +58,10 @@ func TestFirstPagesOfFewAmongMany(t *testing.T) {
 		{"a fingerprint", readmodel.TaskFilter{Fingerprints: []string{"fp1:abc"}}, ""},
 		{"failed with a fingerprint", readmodel.TaskFilter{Fingerprints: []string{"fp1:abc"}, States: []timeline.State{timeline.StateFailed}}, ""},
 		{"a user's of a fingerprint", readmodel.TaskFilter{Fingerprints: []string{"fp1:abc"}, UserID: "ada"}, ""},
+		{"a payment's", readmodel.TaskFilter{PaymentReference: "INV-7"}, ""},
+		{"a user's of a payment", readmodel.TaskFilter{PaymentReference: "INV-7"}, "ada"},
+		{"a payment's failed", readmodel.TaskFilter{PaymentReference: "INV-7", States: []timeline.State{timeline.StateFailed}}, ""},
+		{"another payment's", readmodel.TaskFilter{PaymentReference: "INV-8"}, ""},
 		{"nobody's", readmodel.TaskFilter{UserID: "bob"}, ""},
 	} {
 		var want []timeline.Snapshot

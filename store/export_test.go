@@ -18,7 +18,7 @@ import (
 func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	out := map[string]uint64{}
-	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "fingerprint_tasks", "task_times", "user_tasks", "letter_tasks", "dead_letters", "dead_letter_ids", "failures", "breakers", "requests", "ledger", "gaps"} {
+	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "fingerprint_tasks", "task_times", "user_tasks", "reference_tasks", "letter_tasks", "dead_letters", "dead_letter_ids", "failures", "breakers", "requests", "ledger", "gaps"} {
 		var n uint64
 		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", clickhouse.Named("table", table)).Scan(&n); err != nil {
 			tb.Fatal(err)

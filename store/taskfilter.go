@@ -16,6 +16,7 @@ func onlyOpen(f readmodel.TaskFilter) bool {
 const (
 	sqlUserTasks   = "SELECT task_id FROM user_tasks WHERE namespace = {ns:String} AND user = "
 	sqlTraceTasks  = "SELECT task_id FROM traces WHERE namespace = {ns:String} AND trace_id = CAST(unhex({trace:String}), 'FixedString(16)')"
+	sqlPaidTasks   = "SELECT task_id FROM reference_tasks WHERE namespace = {ns:String} AND reference = {reference:String}"
 	sqlFailedTasks = "SELECT task_id FROM fingerprint_tasks WHERE namespace = {ns:String} AND occurred_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND fingerprint IN {fingerprints:Array(String)}"
 	sqlTroubled    = "SELECT task_id FROM troubles WHERE namespace = {ns:String} AND occurred_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND slot >= toDateTime(greatest(intDiv({since:Int64}, 1000000000) - 10, 0), 'UTC')"
 )
@@ -25,6 +26,9 @@ const (
 func narrowings(scope readmodel.Scope, f readmodel.TaskFilter) (sql []string) {
 	if !f.TraceID.IsZero() {
 		sql = append(sql, sqlTraceTasks)
+	}
+	if f.PaymentReference != "" {
+		sql = append(sql, sqlPaidTasks)
 	}
 	if f.UserID != "" {
 		sql = append(sql, sqlUserTasks+"{user:String}")
@@ -83,6 +87,9 @@ func taskConditions(scope readmodel.Scope, f readmodel.TaskFilter) *filter {
 	}
 	if !f.TraceID.IsZero() {
 		q.add("task_id IN ("+sqlTraceTasks+")", "trace", f.TraceID.String())
+	}
+	if f.PaymentReference != "" {
+		q.add("task_id IN ("+sqlPaidTasks+")", "reference", f.PaymentReference)
 	}
 	// Of what follows the fold knows more; here stands what it cannot do without.
 	if len(f.Reasons) > 0 {

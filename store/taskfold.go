@@ -50,6 +50,7 @@ type taskFold struct {
 	facts                [facts]fact
 	trace                timeline.TraceID
 	traces               []timeline.TraceID // those beside trace
+	reference            span               // the payment's that was noted last
 	troubled             bool
 }
 
@@ -61,6 +62,7 @@ type taskBlock struct {
 	folds []taskFold
 	arena []byte
 	key   []byte
+	ref   []byte
 
 	namespace, taskID                           texts
 	decide                                      chproto.ColUInt256
@@ -73,11 +75,13 @@ type taskBlock struct {
 	troubled                                    chproto.ColUInt8
 	letter                                      texts
 
+	references *referenceBlock
+
 	input []chproto.InputColumn
 }
 
 func newTaskBlock() *taskBlock {
-	b := &taskBlock{byKey: map[string]int32{}}
+	b := &taskBlock{byKey: map[string]int32{}, references: newReferenceBlock()}
 	for _, t := range []*chproto.ColDateTime64{&b.createdAt, &b.updatedAt, &b.ingestedAt, &b.completed} {
 		t.WithPrecision(chproto.PrecisionNano)
 	}
@@ -100,6 +104,7 @@ func newTaskBlock() *taskBlock {
 func (b *taskBlock) reset() {
 	clear(b.byKey)
 	b.folds, b.arena = b.folds[:0], b.arena[:0]
+	b.references.reset()
 	for _, in := range b.input {
 		in.Data.(chproto.Resettable).Reset()
 	}
@@ -174,6 +179,9 @@ func (b *taskBlock) add(rec *wire.Record, run, attempt uint32, decide chproto.UI
 			have.value = b.keep(v)
 		}
 		have.ord = ord
+	}
+	if b.ref = referenceOf(rec, b.ref); len(b.ref) > 0 {
+		b.addReference(i, b.ref)
 	}
 	switch {
 	case rec.TraceID.IsZero() || rec.TraceID == f.trace:

@@ -111,9 +111,9 @@ func (s *Store) WriteFrames(ctx context.Context, token string, frames [][]byte) 
 	return nil
 }
 
-// insert sends the block, and after its events what they say of their tasks, and
-// empties it. Both carry one token, which each table knows apart: the batch that is
-// tried again after the first of the two adds the second alone.
+// insert sends the block, and after its events what they say of their tasks and of
+// their payments, and empties it. All carry one token, which each table knows apart:
+// the batch that is tried again after the first of them adds the others alone.
 func (s *Store) insert(ctx context.Context, bl *block, token string) error {
 	rows := bl.cols.rows()
 	bl.buf.Reset()
@@ -150,6 +150,15 @@ func (s *Store) insert(ctx context.Context, bl *block, token string) error {
 		}
 		if err := s.write.InsertFormat(ctx, "Native", insertInto("tasks_in", tasks.input), bytes.NewReader(bl.buf.Buf)); err != nil {
 			return &writeError{fmt.Errorf("insert %d tasks: %w", tasks.rows(), err), permanent(err)}
+		}
+		if refs := tasks.references; refs.rows() > 0 {
+			bl.buf.Reset()
+			if err := refs.encode(&bl.buf, tasks); err != nil {
+				return fmt.Errorf("insert %d payment references: encode: %w", refs.rows(), err)
+			}
+			if err := s.write.InsertFormat(ctx, "Native", insertInto("reference_tasks", refs.input), bytes.NewReader(bl.buf.Buf)); err != nil {
+				return &writeError{fmt.Errorf("insert %d payment references: %w", refs.rows(), err), permanent(err)}
+			}
 		}
 	}
 	s.writer.written.Add(uint64(rows))

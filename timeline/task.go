@@ -24,6 +24,10 @@ const (
 	MaxAttributePairs = 128     // unknown attributes that are kept
 )
 
+// PaymentReference is the key of the metadata under which a task names the payment
+// it belongs to: tasks that give it the same value are found by it.
+const PaymentReference = "payment_reference"
+
 // Task is one unit of work as its events describe it. Text is UTF-8; ids are
 // the runner's own.
 type Task struct {

@@ -67,7 +67,7 @@ func (a *api) more(next string) error {
 
 func newTasks() *cobra.Command {
 	c := &cobra.Command{Use: "tasks", Short: "List tasks", Args: cobra.NoArgs}
-	query := listFlags(c, "state", "type", "queue", "agent", "provider", "user_id", "severity", "reason", "fingerprint", "trace_id", "text", "error", "min_attempts", "min_duration", "max_duration", "from", "to")
+	query := listFlags(c, "state", "type", "queue", "agent", "provider", "user_id", "payment_reference", "severity", "reason", "fingerprint", "trace_id", "text", "error", "min_attempts", "min_duration", "max_duration", "from", "to")
 	active := c.Flags().Bool("active", false, "only tasks that have not ended")
 	return apiCommand(c, func(ctx context.Context, a *api, _ []string) error {
 		q := query()

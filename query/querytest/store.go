@@ -181,6 +181,24 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 	return paged(rows, page, func(t timeline.Snapshot) readmodel.Position { return readmodel.Position{At: t.CreatedAt, ID: t.ID} }), nil
 }
 
+// Usual implements query.TaskReader.
+func (s *Store) Usual(ctx context.Context, scope readmodel.Scope, taskType string) (readmodel.Usual, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := readmodel.Usual{Type: taskType}
+	if err := s.read(ctx); err != nil {
+		return u, err
+	}
+	var durations []time.Duration
+	for _, events := range s.byTask(scope) {
+		if t, _ := timeline.Fold(events); t.Type == taskType {
+			durations = u.Add(events, durations)
+		}
+	}
+	u.Attempts = readmodel.ExecutionTimeOf(durations)
+	return u, nil
+}
+
 // letters returns all dead letters in scope. Callers hold mu.
 func (s *Store) letters(scope readmodel.Scope) []timeline.DeadLetter {
 	var all []timeline.DeadLetter

@@ -15,6 +15,7 @@ func (f *TaskFilter) Matches(t *timeline.Snapshot, events []timeline.Event) bool
 	return among(f.States, t.State) && (!f.Active || !t.State.Terminal()) &&
 		among(f.Types, t.Type) && among(f.Queues, t.Queue) && among(f.Agents, t.Agent) && among(f.Providers, t.Provider) &&
 		among(f.Runners, t.Runner) && (f.UserID == "" || f.UserID == t.UserID) &&
+		(f.PaymentReference == "" || f.PaymentReference == t.Metadata[timeline.PaymentReference]) &&
 		among(f.Severities, t.AlertSeverity) && among(f.Reasons, t.Reason) && among(f.Fingerprints, fingerprint(t.Error)) &&
 		(f.TraceID.IsZero() || f.TraceID == t.TraceID ||
 			slices.ContainsFunc(events, func(e timeline.Event) bool { return e.TraceID == f.TraceID })) &&

@@ -69,6 +69,9 @@ type TaskFilter struct {
 	UserID    string
 	// TraceID is one of the task's traces: a run has a trace of its own.
 	TraceID timeline.TraceID
+	// PaymentReference is what the task's metadata say under
+	// [timeline.PaymentReference]: the tasks of one payment share it.
+	PaymentReference string
 	// Active selects pending, in progress, retrying and lost tasks.
 	Active bool
 	// Severities, Reasons and Fingerprints are how loudly the failure calls, why

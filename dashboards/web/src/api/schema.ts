@@ -948,6 +948,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/task-types/{name}/usual": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How long the attempts of a task type usually take
+         * @description Of the attempts that succeeded, among the latest 200 completed tasks of the type; fewer where the latest million rows hold fewer.
+         */
+        get: operations["getUsualDurations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is running */
+        get: operations["getVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/whoami": {
         parameters: {
             query?: never;
@@ -1518,6 +1555,14 @@ export interface components {
             status: components["schemas"]["GroupStatus"];
             decision?: components["schemas"]["GroupDecision"];
         };
+        /** @description The distribution of the durations of attempts */
+        ExecutionTime: {
+            count: number;
+            average_ms: components["schemas"]["Millis"];
+            p50_ms: components["schemas"]["Millis"];
+            p95_ms: components["schemas"]["Millis"];
+            p99_ms: components["schemas"]["Millis"];
+        };
         Health: {
             /** @description Accepted retries that nobody has taken yet */
             waiting_retries: number;
@@ -1538,13 +1583,7 @@ export interface components {
             failure_rate: number;
             completed_runs: number;
             failed_runs: number;
-            execution_time: {
-                count: number;
-                average_ms: components["schemas"]["Millis"];
-                p50_ms: components["schemas"]["Millis"];
-                p95_ms: components["schemas"]["Millis"];
-                p99_ms: components["schemas"]["Millis"];
-            };
+            execution_time: components["schemas"]["ExecutionTime"];
             active_circuit_breakers: {
                 provider: string;
                 source_id?: string;
@@ -1931,6 +1970,11 @@ export interface operations {
                 runner?: components["schemas"]["Names"];
                 /** @description The tasks of this user. */
                 user_id?: components["schemas"]["Name"];
+                /**
+                 * @description The tasks of one payment: those whose metadata give payment_reference this value.
+                 * @example INV-0042
+                 */
+                payment_reference?: string;
                 /** @description How loudly the failure calls, any of: medium, high, critical. */
                 severity?: components["schemas"]["Names"];
                 /** @description Why the task failed, any of: exhausted, permanent, circuit_open, deadline, poison, retry_after_too_long, retry_budget, lost, cancelled. */
@@ -4562,6 +4606,96 @@ export interface operations {
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getUsualDurations: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The task type.
+                 * @example payment
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The distribution; all zero where no such task is known */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "payment",
+                     *       "tasks": 200,
+                     *       "since": "2026-01-31T11:58:00Z",
+                     *       "attempts": {
+                     *         "count": 212,
+                     *         "average_ms": 131.5,
+                     *         "p50_ms": 110,
+                     *         "p95_ms": 420.5,
+                     *         "p99_ms": 610
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        type: string;
+                        /** @description How many tasks were looked at. */
+                        tasks: number;
+                        /** @description When the oldest of them was created. */
+                        since?: components["schemas"]["Time"];
+                        attempts: components["schemas"]["ExecutionTime"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getVersion: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The build */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "version": "v1.2.0",
+                     *       "commit": "9adad33c0ffee"
+                     *     }
+                     */
+                    "application/json": {
+                        version: string;
+                        /** @description The commit it was built of, with + where files were changed; absent where the build does not know. */
+                        commit?: string;
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
