@@ -61,6 +61,7 @@ func (w *watch) observe(r *wire.Record) {
 				w.c.sayOnce("untracked", "too many tasks run to watch them all for being lost", "limit", w.c.cfg.MaxTracked)
 				return
 			}
+			r.Complete()
 			known = &run{Task: w.taskOf(r)}
 			w.runs[runKey{known.Task.Namespace, known.Task.ID, r.Run}] = known
 		}

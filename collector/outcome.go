@@ -41,6 +41,7 @@ func (w *watch) outcome(r *wire.Record) {
 		if letter.IsZero() {
 			return
 		}
+		r.Complete()
 		var e timeline.Event
 		e.ID = timeline.DerivedEventID(key.Namespace, key.TaskID, r.Run, 0, timeline.DLQResolved)
 		e.Type = timeline.DLQResolved

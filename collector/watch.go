@@ -53,6 +53,9 @@ type watch struct {
 // or an attempt that succeeded, is followed by one of these, or by heartbeats.
 const watched = ^wire.Types(1<<timeline.TaskCreated | 1<<timeline.AttemptSuccess)
 
+// brief are those of which it is mostly enough whose they are; see observe.
+const brief = wire.Types(1<<timeline.TaskStarted | 1<<timeline.AttemptStarted | 1<<timeline.AttemptFailed | 1<<timeline.TaskFailed | 1<<timeline.TaskCompleted)
+
 // runKey is one run of one task.
 type runKey struct {
 	Namespace, TaskID string
@@ -134,7 +137,7 @@ func (w *watch) takeBatch(b *spool.Batch, rec *wire.Record) error {
 	}
 	for _, frame := range b.Frames {
 		// A frame that can't be read was checked when it came: nothing follows from it.
-		_ = wire.ScanTypes(frame, watched, rec, func(r *wire.Record) error {
+		_ = wire.ScanBrief(frame, watched, brief, rec, func(r *wire.Record) error {
 			w.outcome(r)
 			w.observe(r)
 			return nil

@@ -2,6 +2,7 @@ package store
 
 import (
 	"math"
+	"slices"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
@@ -83,6 +84,7 @@ func insertInto(table string, columns []chproto.InputColumn) string {
 
 // encode appends the block in the Native format.
 func (c *columns) encode(buf *chproto.Buffer) error {
+	buf.Buf = slices.Grow(buf.Buf, sizeOf(c.input))
 	block := chproto.Block{Columns: len(c.input), Rows: c.rows()}
 	return block.EncodeRawBlock(buf, 0, c.input) //nolint:wrapcheck // says all there is
 }
@@ -93,12 +95,12 @@ func (c *columns) add(rec *wire.Record) {
 	c.namespace.AppendBytes(rec.Namespace)
 	c.taskID.AppendBytes(rec.TaskID)
 	c.run.Append(run)
-	c.typ.Append(rec.Type.String())
 	rank := rankOf(rec.Type)
 	c.rank.Append(rank)
 	decide := decideKey(rec, run, attempt, rank)
 	c.tasks.add(rec, run, attempt, decide, orderKey(rec, run, rank))
-	if !troubles(rec.Type, run) {
+	troubled, e := troubles(rec.Type, run), &rec.Error
+	if !troubled {
 		decide = chproto.UInt256{} // nobody asks, and zeros are quick to send
 	}
 	c.decide.Append(decide)
@@ -107,26 +109,33 @@ func (c *columns) add(rec *wire.Record) {
 	c.eventID.Append(uuid.UUID(rec.ID))
 	c.sourceID.AppendBytes(rec.SourceID)
 	c.sourceSeq.Append(rec.SourceSeq)
-	c.taskType.AppendBytes(rec.TaskType)
-	c.queue.AppendBytes(rec.Queue)
-	c.agent.AppendBytes(rec.Agent)
-	c.provider.AppendBytes(rec.Provider)
-	c.userID.AppendBytes(rec.UserID)
 	c.duration.Append(uint64(max(rec.Duration, 0)))
 	c.reason.AppendBytes(rec.Reason)
-	e := &rec.Error
 	c.errKind.AppendBytes(e.Kind)
 	c.errClass.AppendBytes(e.Class)
 	c.errMessage.AppendBytes(e.Message)
 	c.errCode.AppendBytes(e.Code)
 	c.errStatus.Append(uint16(min(max(e.HTTPStatus, 0), math.MaxUint16)))
 	c.fingerprint.AppendBytes(e.Fingerprint)
-	b := &rec.Breaker
+	// What every event has and few views take is left empty where none does: it
+	// would be sent, received and thrown away.
+	b, has := &rec.Breaker, viewsOf(rec.Type)
+	failed := len(e.Fingerprint) > 0 || has&inLetters != 0
+	var typ string
+	if troubled || has&(inOutcomes|inRequests) != 0 {
+		typ = rec.Type.String()
+	}
+	c.typ.Append(typ)
+	c.taskType.AppendBytes(when(failed, rec.TaskType))
+	c.queue.AppendBytes(when(failed, rec.Queue))
+	c.provider.AppendBytes(when(failed, rec.Provider))
+	c.agent.AppendBytes(when(failed || has&inBreakers != 0, rec.Agent))
+	c.userID.AppendBytes(when(failed || has&inOutcomes != 0, rec.UserID))
 	provider := b.Provider
 	if len(provider) == 0 {
 		provider = rec.Provider
 	}
-	c.breakerProvider.AppendBytes(provider)
+	c.breakerProvider.AppendBytes(when(has&inBreakers != 0, provider))
 	c.breakerState.Append(breakerState(rec))
 	c.breakerWhy.AppendBytes(b.Why)
 	c.breakerCalls.Append(clamp32(b.Calls))
@@ -141,6 +150,39 @@ func (c *columns) add(rec *wire.Record) {
 	c.settingID.AppendBytes(rec.Setting.ID)
 	c.settingVersion.Append(rec.Setting.Version)
 	c.record.AppendBytes(c.recordOf(rec))
+}
+
+// views are those that an event stands in for its type, of those that want more of
+// it than everybody.
+type views uint8
+
+const (
+	inOutcomes views = 1 << iota
+	inLetters
+	inBreakers
+	inRequests
+)
+
+func viewsOf(t timeline.Type) views {
+	switch t {
+	case timeline.AttemptSuccess, timeline.AttemptFailed, timeline.TaskCompleted, timeline.TaskFailed, timeline.TaskLost:
+		return inOutcomes
+	case timeline.MovedToDLQ:
+		return inLetters
+	case timeline.CircuitBreakerOpened, timeline.CircuitBreakerHalfOpened, timeline.CircuitBreakerClosed:
+		return inBreakers
+	case timeline.DLQRetryRequested, timeline.CancelRequested:
+		return inRequests
+	}
+	return 0
+}
+
+// when is the text where it is wanted.
+func when(wanted bool, text []byte) []byte {
+	if wanted {
+		return text
+	}
+	return nil
 }
 
 // recordOf is what a reader decodes again. What our agent wrote stands there as

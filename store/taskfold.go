@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"slices"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
 
@@ -261,6 +262,7 @@ func (b *taskBlock) encode(buf *chproto.Buffer) error {
 		}
 		b.letter.AppendBytes(packed)
 	}
+	buf.Buf = slices.Grow(buf.Buf, sizeOf(b.input))
 	block := chproto.Block{Columns: len(b.input), Rows: b.rows()}
 	return block.EncodeRawBlock(buf, 0, b.input) //nolint:wrapcheck // says all there is
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"slices"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
 )
@@ -37,6 +38,9 @@ func (c *texts) Append(v string) {
 	c.buf = append(c.buf, v...)
 }
 
+// grow makes room for n bytes.
+func (c *texts) grow(n int) { c.buf = slices.Grow(c.buf, n) }
+
 // fill writes the empty rows that are owed.
 func (c *texts) fill() {
 	for ; c.empty > len(noTexts); c.empty -= len(noTexts) {
@@ -61,4 +65,26 @@ func (c *texts) EncodeColumn(b *chproto.Buffer) {
 func (c *texts) WriteColumn(w *chproto.Writer) {
 	c.fill()
 	w.ChainWrite(c.buf)
+}
+
+// fixedRow is the most that a row of a column other than of texts takes.
+const fixedRow = 32
+
+// sizeOf is about what columns take in the Native format, so that a buffer is not
+// copied again and again as it grows.
+func sizeOf(input []chproto.InputColumn) (n int) {
+	for _, in := range input {
+		n += 64 // its name and type
+		switch c := in.Data.(type) {
+		case *texts:
+			n += len(c.buf) + c.empty
+		case *chproto.ColUInt8:
+			n += c.Rows()
+		case *chproto.ColUInt16, *chproto.ColUInt32, *chproto.ColUInt64, *chproto.ColDateTime64:
+			n += 8 * c.Rows()
+		default:
+			n += fixedRow * c.Rows()
+		}
+	}
+	return n
 }

@@ -76,6 +76,11 @@ func (s *Store) WriteFrames(ctx context.Context, token string, frames [][]byte) 
 	bl.cols.reset()
 	bl.size = 0
 	bl.rec.Skipped = 0
+	total := 0
+	for _, frame := range frames {
+		total += len(frame)
+	}
+	bl.cols.record.grow(min(total, blockBytes))
 	part := 0
 	flush := func() error {
 		if bl.cols.rows() == 0 {

@@ -218,6 +218,7 @@ func (l *Log) deleteConsumed() time.Duration {
 	l.remove(gone)
 	if len(gone) > 0 {
 		l.mu.Lock()
+		l.adopt()
 		l.fullUntil = time.Time{}
 		l.mu.Unlock()
 	}
@@ -262,6 +263,9 @@ func (l *Log) remove(gone []*segment) {
 	}
 	l.syncCursors()
 	for _, s := range gone {
+		if l.reuse(s) {
+			continue
+		}
 		s.unmap()
 		err := errors.Join(os.Remove(s.path), s.file.Close())
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -276,4 +280,33 @@ func (l *Log) remove(gone []*segment) {
 	if err := syncDir(l.opts.Dir); err != nil {
 		l.log.Warn("deleted segments may come back after a power cut", "dir", l.opts.Dir, "error", err)
 	}
+}
+
+// reuse makes the next segment of one that can go, where the next one is missing
+// and would be of this size. It reports whether the old one is gone by that.
+func (l *Log) reuse(s *segment) bool {
+	l.prepMu.Lock()
+	defer l.prepMu.Unlock()
+	if l.spares.Load() > 0 || s.size != l.opts.SegmentBytes || l.allocEnd >= maxPosition-Position(s.size) {
+		return false
+	}
+	select {
+	case <-l.stop:
+		return false
+	default:
+	}
+	l.freed.Add(1)
+	next, err := reuseSegment(l.opts.Dir, s, l.allocEnd, l.who)
+	if err != nil {
+		l.allocated.Add(-s.size)
+		l.log.Warn("a consumed segment can't be used again", "segment", s.path, "error", err)
+		return true
+	}
+	if !l.opts.DurableOnly {
+		next.populate(0, min(populateAhead, next.size))
+	}
+	l.allocEnd = next.reach()
+	l.spares.Add(1)
+	l.ready = next
+	return true
 }

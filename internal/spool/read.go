@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"sort"
 )
 
@@ -117,6 +118,7 @@ func (b *Batch) begin(l *Log, from Position) {
 
 // read fills b from b.From up to to, of a log that is readable to limit.
 func (l *Log) read(b *Batch, to, limit Position, maxBytes, maxFrames int) error {
+	b.buf = slices.Grow(b.buf, int(min(Position(max(maxBytes, 0)), to-b.From)))
 	segs := *l.segs.Load()
 	i := sort.Search(len(segs), func(i int) bool { return segs[i].base > b.From }) - 1
 	i = max(i, 0)

@@ -106,10 +106,11 @@ func (l *Log) readSegments() error {
 		if _, base, ok := decodeIdentity(head); !ok || base != s.base {
 			l.log.Warn("a segment's header is damaged; its name stands in for it", "segment", s.path)
 		}
+		s.reused = decodeReused(head)
 		last := i == len(segs)-1
 		if last && i > 0 && len(bytes.Trim(head[activationAt:], "\x00")) == 0 && segs[i-1].reach() == s.base {
 			sc.reset(l.sealer, s.file, s.base, s.size)
-			if _, found := sc.resync(segmentHeaderSize - frameAlign); !found && sc.lastByte(segmentHeaderSize) == segmentHeaderSize {
+			if _, found := sc.resync(segmentHeaderSize - frameAlign); !found && (s.reused || sc.lastByte(segmentHeaderSize) == segmentHeaderSize) {
 				if err := s.mapFile(); err != nil {
 					return err
 				}
@@ -163,12 +164,14 @@ func (l *Log) scan(sc *scanner, s *segment, c checkpoint) {
 	sc.reset(l.sealer, s.file, s.base, s.size)
 	off := c.end
 	s.frames = c.frames
+	cutShort := false // the frame before this place has a right header and no right payload
 	for {
 		payload, seq, ok, err := sc.frame(off)
 		if ok {
 			l.nextSeq = max(l.nextSeq, seq+1)
 			s.frames++
 			off += frameSize(len(payload))
+			cutShort = false
 			continue
 		}
 		if off+frameHeaderSize > s.size {
@@ -183,14 +186,20 @@ func (l *Log) scan(sc *scanner, s *segment, c checkpoint) {
 		}
 		b, headErr := sc.at(off, frameHeaderSize)
 		if err == nil && headErr == nil && binary.LittleEndian.Uint64(b) == 0 {
-			l.cut(sc, s, off)
+			if !s.reused {
+				l.cut(sc, s, off)
+			}
 			break
+		}
+		if s.reused && cutShort && headErr == nil && !sc.header(b, sc.pos(off), s.size-off).ok {
+			break // the zero behind the last frame did not reach the disk
 		}
 		d := Damage{From: s.pos(off), FirstSeq: l.nextSeq, NextSeq: l.nextSeq + 1, Tail: true}
 		to := s.size
 		if headErr == nil {
 			if h := sc.header(b, sc.pos(off), s.size-off); h.ok {
 				to = off + frameSize(h.n)
+				cutShort = true
 				d.NextSeq = max(l.nextSeq, h.seq) + 1
 			} else {
 				to = max(sc.lastByte(off), off+frameHeaderSize)
@@ -296,6 +305,7 @@ func (l *Log) begin(furthest Position, intact bool) error {
 // jump has the next segment begin at or behind a position.
 func (l *Log) jump(to Position) {
 	l.log.Warn("frames that were not synced are lost; the log goes on behind their positions", "dir", l.opts.Dir, "position", to)
+	l.allocEnd = max(l.allocEnd, to)
 	if l.next != nil && l.next.base < to {
 		s := l.next
 		l.next = nil
@@ -304,7 +314,6 @@ func (l *Log) jump(to Position) {
 		l.remove([]*segment{s})
 		l.freed.Add(^uint64(0))
 	}
-	l.allocEnd = max(l.allocEnd, to)
 }
 
 // first makes the first segment of a log.

@@ -20,6 +20,7 @@ import (
 // own:
 //
 //	0   identity: magic, base, size, log id, salt    when the file is made
+//	52  mark of a file that held another segment     when it is made of that
 //	64  activation: first sequence number            when it gets its first frame
 //	96  checkpoint: end, next sequence number, frames, sealed or not
 //
@@ -30,9 +31,11 @@ import (
 // that is stale or lost costs a longer scan and nothing else.
 const (
 	segmentHeaderSize = 128
+	reusedAt          = 52
 	activationAt      = 64
 	checkpointAt      = 96
 	segmentMagic      = "TRAILSG1"
+	reusedMagic       = "REUSED\x01\x02"
 	segmentSuffix     = ".seg"
 	preparingName     = "preparing.tmp"
 )
@@ -50,6 +53,7 @@ type segment struct {
 	mapMu sync.Mutex
 	data  []byte // the mapping; nil when not the active or the next segment
 
+	reused   bool   // what lies behind its end are frames of before
 	firstSeq uint64 // 0 when unknown
 	nextSeq  uint64 // of a sealed segment
 	end      int64  // file offset behind the last frame, of a sealed segment
@@ -182,18 +186,65 @@ func createSegment(dir string, base Position, size int64, who identity) (s *segm
 	if err := f.Sync(); err != nil {
 		return nil, fmt.Errorf("sync new segment: %w", noRoom(err))
 	}
-	path := filepath.Join(dir, segmentName(base))
-	if err := os.Rename(tmp, path); err != nil {
+	return nameSegment(dir, &segment{base: base, size: size, file: f})
+}
+
+// nameSegment gives a prepared file its name, has that on the disk, and maps it.
+func nameSegment(dir string, s *segment) (*segment, error) {
+	s.path, s.usedAt = filepath.Join(dir, segmentName(s.base)), time.Now()
+	if err := os.Rename(filepath.Join(dir, preparingName), s.path); err != nil {
 		return nil, fmt.Errorf("name segment: %w", noRoom(err))
 	}
-	if err := syncDir(dir); err != nil {
-		return nil, err
+	err := syncDir(dir)
+	if err == nil {
+		err = s.mapFile()
 	}
-	s = &segment{base: base, size: size, path: path, file: f, usedAt: time.Now()}
-	if err := s.mapFile(); err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(s.path))
 	}
 	return s, nil
+}
+
+// reuseSegment makes the segment at base of the file of one that nobody needs: its
+// blocks were written once, which spares the file system a conversion at each sync,
+// and its pages are mostly in memory still, which spares the appender fresh ones. A
+// frame is valid in one place only, so that what the file holds of before passes for
+// nothing; but it is no zeros either, which the header says. The old segment is
+// closed, whatever comes of it: who still reads in it must be told so.
+func reuseSegment(dir string, old *segment, base Position, who identity) (s *segment, err error) {
+	old.unmap()
+	tmp := filepath.Join(dir, preparingName)
+	err = errors.Join(old.file.Close(), os.Rename(old.path, tmp))
+	if err == nil {
+		err = syncDir(dir) // before the header changes: under its old name the file is still the old segment
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take a consumed segment: %w", errors.Join(err, os.Remove(old.path), os.Remove(tmp)))
+	}
+	f, err := os.OpenFile(tmp, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("take a consumed segment: %w", errors.Join(err, os.Remove(tmp)))
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(tmp)
+		}
+	}()
+	var head [segmentHeaderSize + frameHeaderSize]byte // and zeros where the first frame will begin
+	encodeIdentity(head[:], base, old.size, who)
+	copy(head[reusedAt:], reusedMagic)
+	if _, err := f.WriteAt(head[:], 0); err != nil {
+		return nil, fmt.Errorf("write segment header: %w", noRoom(err))
+	}
+	if err := f.Sync(); err != nil {
+		return nil, fmt.Errorf("sync segment: %w", noRoom(err))
+	}
+	return nameSegment(dir, &segment{base: base, size: old.size, file: f, reused: true})
+}
+
+func decodeReused(head []byte) bool {
+	return string(head[reusedAt:reusedAt+len(reusedMagic)]) == reusedMagic
 }
 
 // noRoom marks the errors that mean that the disk has no room as ErrFull.

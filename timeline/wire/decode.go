@@ -20,6 +20,7 @@ import (
 // namespace.
 func DecodeLogRecord(b []byte, rec *Record) error {
 	rec.reset(b)
+	rec.whole = true
 	if !rec.readMessage(b) {
 		return fmt.Errorf("log record: %w", ErrMalformed)
 	}
@@ -29,13 +30,26 @@ func DecodeLogRecord(b []byte, rec *Record) error {
 	return nil
 }
 
-// reset empties the record but for the memory that is used again.
+// reset empties the record but for the memory that is used again. The groups are
+// most of a record and in few records: they are emptied where they were read.
 func (rec *Record) reset(b []byte) {
-	kept, metadata, attributes := rec.keep, rec.Metadata[:0], rec.Attributes[:0]
-	*rec = Record{}
-	rec.keep, rec.Metadata, rec.Attributes = kept, metadata, attributes
+	if has := rec.Has; has != 0 || rec.httpStatus != nil || rec.bad != nil {
+		rec.Error, rec.Policy, rec.Retry, rec.Breaker = ErrorFields{}, timeline.Policy{}, RetryFields{}, BreakerFields{}
+		rec.DeadLetter, rec.Operator, rec.Gap, rec.Setting = DeadLetterFields{}, OperatorFields{}, GapFields{}, SettingFields{}
+		rec.Progress = ProgressFields{}
+		rec.Has, rec.httpStatus, rec.bad = 0, nil, nil
+	}
+	rec.Type, rec.Severity = timeline.TypeUnknown, 0
+	rec.ID, rec.SourceID, rec.SourceSeq, rec.Seq = timeline.ID{}, nil, 0, 0
+	rec.Namespace, rec.TaskID, rec.TaskType, rec.Queue, rec.Runner, rec.Agent = nil, nil, nil, nil, nil, nil
+	rec.Provider, rec.UserID, rec.Amount, rec.Currency, rec.Input, rec.Output = nil, nil, nil, nil, nil, nil
+	rec.MaxAttempts, rec.Metadata = 0, rec.Metadata[:0]
+	rec.Run, rec.Attempt, rec.Attempts, rec.OccurredAt, rec.IngestedAt = 0, 0, 0, 0, 0
+	rec.TraceID, rec.SpanID = timeline.TraceID{}, timeline.SpanID{}
+	rec.Duration, rec.Reason, rec.StopProof = 0, nil, nil
+	rec.Attributes, rec.Excess, rec.Raw = rec.Attributes[:0], 0, b
+	rec.Foreign, rec.Derived, rec.whole, rec.name, rec.altName, rec.standing = false, false, false, nil, nil, standing{}
 	rec.scratch = rec.scratch[:0]
-	rec.Raw = b
 }
 
 // readMessage reads the fields of the LogRecord message; false where it is none.
@@ -176,18 +190,7 @@ func (rec *Record) finish() error {
 	if rec.bad != nil {
 		return rec.bad
 	}
-	if rec.Run == 0 && t.OfTask() {
-		rec.Run = 1
-	}
-	if rec.Attempt == 0 {
-		switch t {
-		case timeline.AttemptStarted, timeline.AttemptSuccess, timeline.AttemptFailed, timeline.AttemptAborted:
-			rec.Attempt = 1
-		}
-	}
-	if rec.OccurredAt == 0 {
-		rec.OccurredAt = rec.IngestedAt
-	}
+	rec.defaults()
 	if rec.httpStatus != nil && rec.Has&HasError == 0 {
 		// A status is an error's where it says so or the event does; the status of a
 		// success is an attribute like any other.
@@ -199,6 +202,22 @@ func (rec *Record) finish() error {
 		}
 	}
 	return nil
+}
+
+// defaults are those of run, attempt and time.
+func (rec *Record) defaults() {
+	if rec.Run == 0 && rec.Type.OfTask() {
+		rec.Run = 1
+	}
+	if rec.Attempt == 0 {
+		switch rec.Type {
+		case timeline.AttemptStarted, timeline.AttemptSuccess, timeline.AttemptFailed, timeline.AttemptAborted:
+			rec.Attempt = 1
+		}
+	}
+	if rec.OccurredAt == 0 {
+		rec.OccurredAt = rec.IngestedAt
+	}
 }
 
 func unknownName(name []byte) error {

@@ -175,33 +175,48 @@ func scan(frame []byte, rec *Record, want Types, yield func(*Record) error) erro
 				continue
 			}
 		}
-		if err := DecodeLogRecord(record, rec); err != nil || len(rec.TaskID) == 0 && rec.Type.OfTask() {
-			if want == storedTypes {
-				rec.Skipped++ // by whoever reads all of it
-			}
-			continue
-		}
-		if rec.Foreign && w.own || !want.Has(rec.Type) {
-			continue
-		}
-		rec.place(&env, &w)
-		if err := yield(rec); err != nil {
+		if err := rec.take(record, &env, &w, want, yield); err != nil {
 			return err
 		}
-		if rec.Foreign && rec.Type == timeline.TaskFailed && want.Has(timeline.MovedToDLQ) {
-			rec.deadLetter()
-			if err := yield(rec); err != nil {
-				return err
-			}
-		}
 	}
-	if w.malformed {
-		return fmt.Errorf("%w: request: %w", ErrCorruptFrame, ErrMalformed)
+	return w.err()
+}
+
+// take decodes one record and yields what it is wanted for.
+func (rec *Record) take(record []byte, env *envelope, w *walker, want Types, yield func(*Record) error) error {
+	if err := DecodeLogRecord(record, rec); err != nil || len(rec.TaskID) == 0 && rec.Type.OfTask() {
+		if want == storedTypes {
+			rec.Skipped++ // by whoever reads all of it
+		}
+		return nil
+	}
+	if rec.Foreign && w.own || !want.Has(rec.Type) {
+		return nil
+	}
+	rec.place(env, w)
+	if err := yield(rec); err != nil {
+		return err
+	}
+	if rec.Foreign && rec.Type == timeline.TaskFailed && want.Has(timeline.MovedToDLQ) {
+		rec.deadLetter()
+		return yield(rec)
 	}
 	return nil
 }
 
-// place fills in what a record has from what stands around it.
+// placeBrief fills in what a record has from what stands around it, of what
+// every record has.
+func (rec *Record) placeBrief(env *envelope) {
+	if !env.any || len(rec.Namespace) == 0 {
+		rec.Namespace = env.namespace
+	}
+	rec.IngestedAt = env.at
+	if rec.OccurredAt == 0 {
+		rec.OccurredAt = env.at
+	}
+}
+
+// place is placeBrief for all fields.
 func (rec *Record) place(env *envelope, w *walker) {
 	if !env.any || len(rec.Namespace) == 0 {
 		rec.Namespace = env.namespace
@@ -209,10 +224,7 @@ func (rec *Record) place(env *envelope, w *walker) {
 	if rec.ID.IsZero() {
 		rec.deriveID()
 	}
-	rec.IngestedAt = env.at
-	if rec.OccurredAt == 0 {
-		rec.OccurredAt = env.at
-	}
+	rec.placeBrief(env)
 	if rec.Type == timeline.MovedToDLQ && len(rec.SourceID) == 0 {
 		rec.completeDeadLetter()
 	}

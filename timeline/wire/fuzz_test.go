@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"unicode/utf8"
 
@@ -64,7 +65,43 @@ func FuzzCheck(f *testing.F) {
 		if err != nil || rec.Skipped != 0 || seen != report.Accepted-report.Telemetry-report.Live {
 			t.Fatalf("scan: %v, %d seen, %d skipped of %+v", err, seen, rec.Skipped, report)
 		}
+		sameInBrief(t, wire.AppendFrame(nil, wire.Envelope{IngestedAt: checkedAt, Namespace: "acme", AnyNamespace: true}, report.Clean))
 	})
+}
+
+// sameInBrief fails where ScanBrief says other things of a record than ScanFrame.
+func sameInBrief(t *testing.T, frame []byte) {
+	t.Helper()
+	var rec wire.Record
+	var want []string
+	tell := func(r *wire.Record) string {
+		return fmt.Sprintf("%v %v %q %d %q %q %d %d %d %d %d %v %x", r.Type, r.Severity, r.SourceID, r.Seq, r.Namespace, r.TaskID, r.Run, r.Attempt, r.Attempts,
+			r.OccurredAt, r.IngestedAt, r.TraceID, r.Raw)
+	}
+	all := func(r *wire.Record) string {
+		var e timeline.Event
+		r.Event(&e)
+		return string(wire.AppendLogRecord(nil, &e))
+	}
+	if err := wire.ScanFrame(frame, &rec, func(r *wire.Record) error { want = append(want, tell(r), all(r)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	every := wire.Types(1<<63 - 1)
+	err := wire.ScanBrief(frame, every, every, &rec, func(r *wire.Record) error {
+		if got := tell(r); i >= len(want) || got != want[i] {
+			t.Fatalf("in brief %s, want %v", got, want[min(i, len(want)):])
+		}
+		r.Complete()
+		if tell(r) != want[i] || all(r) != want[i+1] {
+			t.Fatalf("completed %q, want %q", all(r), want[i:i+2])
+		}
+		i += 2
+		return nil
+	})
+	if err != nil || i != len(want) {
+		t.Fatalf("in brief %d of %d, %v", i/2, len(want)/2, err)
+	}
 }
 
 // FuzzScanFrame: no frame makes it crash, and every record it yields can be kept.
@@ -98,6 +135,20 @@ func FuzzDecodeLogRecord(f *testing.F) {
 		}
 		var first, second timeline.Event
 		rec.Event(&first)
+		// A record that held another before says the same.
+		var used wire.Record
+		if wire.DecodeLogRecord(wire.AppendLogRecord(nil, full()), &used) != nil || wire.DecodeLogRecord(b, &used) != nil {
+			t.Fatal("a used record can't be read into")
+		}
+		for range 2 {
+			used.Event(&second)
+			if dirty := wire.AppendLogRecord(nil, &second); !bytes.Equal(dirty, wire.AppendLogRecord(nil, &first)) {
+				t.Fatalf("fresh %s\nused  %s", dump(first), dump(second))
+			}
+			if wire.DecodeLogRecord(b, &used) != nil {
+				t.Fatal("it can't be read again")
+			}
+		}
 		encoded := wire.AppendLogRecord(nil, &first)
 		if err := wire.DecodeLogRecord(encoded, &rec); err != nil {
 			t.Fatal(err)

@@ -83,6 +83,8 @@ type Record struct {
 	altName    []byte // the attribute event.name
 	httpStatus Value  // of http.response.status_code, as it stands
 	bad        *timeline.FieldError
+	whole      bool // everything was read, not what is brief alone
+	standing   standing
 	keep
 }
 

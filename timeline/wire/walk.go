@@ -1,5 +1,7 @@
 package wire
 
+import "fmt"
+
 // Field numbers of the messages around a log record
 // (opentelemetry/proto/collector/logs/v1, logs/v1, resource/v1, common/v1).
 const (
@@ -76,6 +78,14 @@ func (w *walker) next() ([]byte, bool) {
 func (w *walker) fail() ([]byte, bool) {
 	w.malformed = true
 	return nil, false
+}
+
+// err is that of the frame that the request stands in, after next gave false.
+func (w *walker) err() error {
+	if w.malformed {
+		return fmt.Errorf("%w: request: %w", ErrCorruptFrame, ErrMalformed)
+	}
+	return nil
 }
 
 // sub gives the first field of that number, which must be length-delimited.
