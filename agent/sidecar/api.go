@@ -279,7 +279,12 @@ func (s *Sidecar) deleteTask(w http.ResponseWriter, r *http.Request) error {
 		return p
 	}
 	done := s.queue.waitFor(id)
-	s.agent.Cancel(s.cfg.Agent.Namespace, id, v.Run, timeline.Operator{Actor: "sidecar", Reason: cut(r.Header.Get("Tasktrail-Reason"))})
+	by := timeline.Operator{Actor: "sidecar", Reason: cut(r.Header.Get("Tasktrail-Reason"))}
+	// A caller that hangs up meanwhile has asked all the same.
+	if err := s.queue.cancel(context.WithoutCancel(r.Context()), id, v.Run, by); err != nil {
+		return err
+	}
+	s.agent.Cancel(s.cfg.Agent.Namespace, id, v.Run, by)
 	s.queue.hasten(id, v.Run)
 	if done != nil {
 		timer := time.NewTimer(cancelWait)

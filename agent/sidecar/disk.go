@@ -36,7 +36,7 @@ func openQueue(cfg queueConfig) (*queue, error) {
 	}
 	q := &queue{
 		cfg: cfg, log: log, tasks: map[string]*entry{}, names: map[string]string{}, depth: map[string]int{},
-		waiters: map[string]chan struct{}{}, wake: make(chan struct{}, 1),
+		waiters: map[string]chan struct{}{}, cancels: map[string]*cancelNote{}, wake: make(chan struct{}, 1),
 	}
 	if q.cursor, err = log.Cursor("queue"); err == nil {
 		err = q.replay()
@@ -80,12 +80,14 @@ func (q *queue) fold(r *record, at place) {
 	if r.Op == opDrop {
 		if e != nil && r.Run >= int(e.run) {
 			delete(q.tasks, r.ID)
+			delete(q.cancels, r.ID)
 		}
 		return
 	}
 	if e == nil || r.Run > int(e.run) {
 		e = &entry{id: r.ID, run: int32(r.Run), index: -1, state: stateWaiting} //nolint:gosec // a run's number is small
 		q.tasks[r.ID] = e
+		delete(q.cancels, r.ID) // of an earlier run
 	}
 	if r.Run < int(e.run) {
 		return
@@ -100,6 +102,8 @@ func (q *queue) fold(r *record, at place) {
 		if e.wait = at; !e.state.ended() {
 			e.due, e.state = r.Due, stateRetrying
 		}
+	case opCancel:
+		q.cancels[r.ID] = &cancelNote{at, *r.By}
 	case opEnd:
 		e.end, e.due, e.state = at, r.End.At.UnixNano(), stateOf(r.End.State)
 	}
@@ -114,11 +118,17 @@ func (q *queue) settleReplay(now time.Time) {
 				e.task = place{}
 			}
 			ended = append(ended, e)
+			delete(q.cancels, id)
 		} else if e.task.size == 0 {
 			q.cfg.logger.Error("the record of a waiting task is lost: it does not run", "task_id", id, "run", e.run)
 			delete(q.tasks, id)
+			delete(q.cancels, id)
 			continue
 		} else {
+			if c := q.cancels[id]; c != nil {
+				q.live += int64(c.at.size)
+				e.cancelled, e.due = true, 0
+			}
 			q.depth[e.queue]++
 			q.open++
 			q.heapOf(e).add(e)
@@ -248,6 +258,12 @@ func (q *queue) move(r *record, seq uint64, frame []byte) (bool, error) {
 		p = &e.wait
 	case opEnd:
 		p = &e.end
+	case opCancel:
+		c := q.cancels[r.ID]
+		if c == nil {
+			return false, nil
+		}
+		p = &c.at
 	default:
 		return false, nil
 	}

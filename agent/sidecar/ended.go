@@ -104,5 +104,6 @@ func (q *queue) release(e *entry, early bool) {
 func (q *queue) forget(e *entry) {
 	q.heapOf(e).remove(e)
 	q.live -= e.bytes()
+	q.uncancel(e.id)
 	delete(q.tasks, e.id)
 }

@@ -39,6 +39,7 @@ type queue struct {
 	live    int64          // bytes of the records that are still needed
 	ended   [2]endedList   // completed; failed or cancelled
 	waiters map[string]chan struct{}
+	cancels map[string]*cancelNote // of runs that have not ended, by task
 	closed  bool
 	stats   queueStats
 
@@ -292,6 +293,7 @@ func (q *queue) finish(ctx context.Context, e *entry, o *outcome) error {
 	at, err := q.append(&r, true)
 	q.heapOf(e).remove(e)
 	q.live -= e.bytes()
+	q.uncancel(e.id)
 	e.end, e.wait = at, place{}
 	if o.State == timeline.StateCompleted { // nothing starts it again: its outcome is all that is asked for
 		e.task = place{}
@@ -360,6 +362,7 @@ func (q *queue) restart(ctx context.Context, id string, run int, s *spec) error 
 		q.open++
 	} else {
 		q.live -= e.bytes()
+		q.uncancel(id)
 		q.heapOf(e).remove(e)
 		if e.state.ended() {
 			q.listOf(e).remove(e)

@@ -129,6 +129,8 @@ func TestCompactionAndRestartsLoseNothing(t *testing.T) {
 		state entryState
 		run   int
 		input string
+		// cancelled: a cancel waits for its effect.
+		cancelled bool
 	}
 	facts := map[string]fact{}
 	check := func(when string) {
@@ -161,6 +163,12 @@ func TestCompactionAndRestartsLoseNothing(t *testing.T) {
 			if !e.state.ended() {
 				open++
 			}
+			if by, ok := q.cancelOf(e); ok != facts[e.id].cancelled || ok && by.Reason != e.id {
+				t.Fatalf("%s: %s: cancelled %v by %+v, want %v", when, e.id, ok, by, facts[e.id].cancelled)
+			}
+		}
+		for _, c := range q.cancels {
+			live += int64(c.at.size)
 		}
 		if live != q.live || open != q.open || len(q.tasks) != len(facts) {
 			t.Fatalf("%s: %d bytes and %d open counted, %d and %d there; %d tasks, want %d", when, q.live, q.open, live, open, len(q.tasks), len(facts))
@@ -175,7 +183,7 @@ func TestCompactionAndRestartsLoseNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := facts[id]
-		f.state = stateOf(s)
+		f.state, f.cancelled = stateOf(s), false
 		facts[id] = f
 	}
 	for n := range 1500 {
@@ -183,8 +191,14 @@ func TestCompactionAndRestartsLoseNothing(t *testing.T) {
 		f, known := facts[id]
 		switch {
 		case !known:
-			f = fact{stateWaiting, 1, fmt.Sprintf(`"%d %s"`, n, strings.Repeat("x", rng.IntN(40_000)))}
+			f = fact{state: stateWaiting, run: 1, input: fmt.Sprintf(`"%d %s"`, n, strings.Repeat("x", rng.IntN(40_000)))}
 			put(t, q, id, &spec{Type: "t", Queue: "q", Input: timeline.Payload(f.input), CreatedAt: time.Now()})
+			facts[id] = f
+		case f.state == stateWaiting && rng.IntN(4) == 0:
+			if err := q.cancel(t.Context(), id, f.run, timeline.Operator{Actor: "a", Reason: id}); err != nil {
+				t.Fatal(err)
+			}
+			f.cancelled = true
 			facts[id] = f
 		case f.state == stateWaiting && rng.IntN(3) > 0:
 			e := q.tasks[id]
@@ -195,7 +209,7 @@ func TestCompactionAndRestartsLoseNothing(t *testing.T) {
 		case f.state == stateWaiting:
 			end(id, []timeline.State{timeline.StateCompleted, timeline.StateFailed, timeline.StateCancelled}[rng.IntN(3)])
 		case f.state == stateFailed || f.state == stateCancelled:
-			f = fact{stateWaiting, f.run + 1, fmt.Sprintf(`"%d"`, n)}
+			f = fact{state: stateWaiting, run: f.run + 1, input: fmt.Sprintf(`"%d"`, n)}
 			if err := q.restart(t.Context(), id, f.run, &spec{Type: "t", Queue: "q", Input: timeline.Payload(f.input)}); err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,8 @@ const (
 	opWait = "wait" // when its next attempt is due
 	opEnd  = "end"  // how the run ended
 	opDrop = "drop" // the task was not accepted after all
+	// opCancel: the run is to stop.
+	opCancel = "cancel"
 )
 
 // record is one frame of the queue's log.
@@ -29,6 +31,8 @@ type record struct {
 	// Carry is the agent's, for that attempt.
 	Carry json.RawMessage `json:"carry,omitempty"`
 	End   *outcome        `json:"end,omitempty"`
+	// By is who wants it to stop (opCancel).
+	By *timeline.Operator `json:"by,omitempty"`
 }
 
 // spec is what is needed to execute a run.
@@ -88,7 +92,7 @@ func (r *record) decode(frame []byte) error {
 	switch {
 	case r.ID == "" || r.Run < 1:
 		return fmt.Errorf("decode a record: no task and run")
-	case r.Op == opTask && r.Spec == nil, r.Op == opEnd && r.End == nil:
+	case r.Op == opTask && r.Spec == nil, r.Op == opEnd && r.End == nil, r.Op == opCancel && r.By == nil:
 		return fmt.Errorf("decode a record: %s says nothing", r.Op)
 	}
 	return nil

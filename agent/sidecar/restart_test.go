@@ -115,3 +115,38 @@ func TestThreeDeathsMakeATaskPoison(t *testing.T) {
 		t.Errorf("the attempts are %v", numbers)
 	}
 }
+
+// A kill after a cancel was accepted: the task is not called any more.
+func TestAnAcceptedCancelSurvivesAKill(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Workers = 1 })
+	started, release := make(chan struct{}, 2), make(chan struct{})
+	busy, _ := callback(t, func(w http.ResponseWriter, req *http.Request, c called) {
+		started <- struct{}{}
+		select {
+		case <-release:
+		case <-req.Context().Done():
+		}
+		ok(w, req, c)
+	})
+	url, calls := callback(t, ok)
+	r.post(fields{"task_id": "busy", "callback_url": busy, "mode": "async"})
+	<-started
+	r.post(fields{"task_id": "w", "callback_url": url, "mode": "async"})
+	if a := r.call("DELETE", "/v1/tasks/w", nil, "Tasktrail-Reason", "not wanted"); a.status != http.StatusAccepted || a.State != "pending" {
+		t.Fatalf("the cancel of a task whose turn does not come: %d %s", a.status, a.body)
+	}
+	killed := copyOf(t, r.cfg.DataDir)
+	r.stop()
+	close(release)
+	r.cfg.DataDir = killed
+	r.start()
+	if a := r.settled("w"); a.State != "cancelled" || len(calls) != 0 {
+		t.Errorf("after the kill: %s, %d calls", a.body, len(calls))
+	}
+	r.settled("busy")
+	until(t, "the cancel's record", func() bool { return len(r.collector.Events("w")) > 1 })
+	events := r.collector.Events("w")
+	if e := events[len(events)-1]; e.StopProof != "not_running" || e.Operator == nil || e.Operator.Reason != "not wanted" {
+		t.Errorf("the proof is %q by %+v", e.StopProof, e.Operator)
+	}
+}

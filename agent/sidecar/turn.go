@@ -60,6 +60,9 @@ func (s *Sidecar) turn(ctx context.Context, e *entry) {
 	} else {
 		fn = s.caller.Func(r.Spec.CallbackURL)
 	}
+	if by, ok := s.queue.cancelOf(e); ok { // which the agent does not know after a restart
+		s.agent.Cancel(s.cfg.Agent.Namespace, e.id, int(e.run), by)
+	}
 	number := 0
 	step := s.agent.Step(ctx, s.task(e.id, r.Spec), agent.Delivery{
 		Run: int(e.run), Attempt: 1, CreatedAt: r.Spec.CreatedAt, Created: e.created, Carry: carry,
