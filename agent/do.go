@@ -62,7 +62,8 @@ func (r *run) wait(d time.Duration) error {
 
 // Step makes one attempt of a task for a runner that does the waiting itself. The
 // first step of a run begins it; the agent's journal carries the count of
-// attempts from step to step, and where it has none the delivery's count holds.
+// attempts from step to step, and where the delivery's is higher, because other
+// processes made some, that holds.
 func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	if err := a.check(&t); err != nil {
 		return Step{Outcome: Failed, Err: err}
@@ -70,10 +71,11 @@ func (a *Agent) Step(ctx context.Context, t Task, d Delivery, fn Func) Step {
 	now := time.Now()
 	r := a.newRun(&t, d.Run, now)
 	r.step = true
-	if !a.journal.load(r, d.Carry) {
-		r.counted = max(d.Attempt-1, 0)
-		r.attempt = r.counted + max(d.Aborted, 0)
-	}
+	a.journal.load(r, d.Carry)
+	// Another process may have made attempts that this one's journal has not seen, and
+	// this one some that the runner does not count.
+	r.counted = max(r.counted, d.Attempt-1)
+	r.attempt = max(r.attempt, d.Attempt-1+max(d.Aborted, 0))
 	a.begin(ctx, r, now)
 	defer r.end()
 	if !r.started && r.attempt == 0 {

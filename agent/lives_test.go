@@ -360,3 +360,24 @@ func TestStepsAcrossAWorkerShutdown(t *testing.T) {
 		t.Errorf("lived %v, want %v", got, want)
 	}
 }
+
+// Workers of one queue are several processes: whoever makes the next attempt knows
+// by the runner's count of those that the others made.
+func TestAttemptsOfSeveralProcessesAreNumberedOnce(t *testing.T) {
+	cfg := quick
+	cfg.Retry.MaxAttempts = 3
+	recs := []*agenttest.Recorder{agenttest.New(t, cfg), agenttest.New(t, cfg)}
+	var made []int
+	var step agent.Step
+	for i, rec := range []*agenttest.Recorder{recs[0], recs[1], recs[0]} {
+		step = rec.Step(t.Context(), task("several", ""), agent.Delivery{Run: 1, Attempt: i + 1}, func(ctx context.Context, _ agent.Task) (agent.Result, error) {
+			at, _ := agent.AttemptFrom(ctx)
+			made = append(made, at.Number)
+			return agent.Result{}, errUnwell
+		})
+	}
+	if !slices.Equal(made, []int{1, 2, 3}) || step.Outcome != agent.Failed {
+		t.Errorf("attempts %v, then %v; want 1, 2 and 3, and the end", made, step.Outcome)
+	}
+	wantLife(t, recs[1], "several", []string{"r1 a2 attempt_started", "r1 a2 attempt_failed", "r1 a2 task_retried"})
+}

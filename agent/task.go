@@ -160,8 +160,8 @@ const (
 type Delivery struct {
 	// Run is the number of the run, from 1.
 	Run int
-	// Attempt is the runner's own count of attempts of this run, from 1; the agent's
-	// journal goes before it where it has the run.
+	// Attempt is the runner's own count of attempts of this run, from 1. Where the
+	// agent's journal has counted more, the journal holds.
 	Attempt int
 	// Aborted counts the attempts before this one that the runner's count leaves out,
 	// because their worker was shut down under them: their numbers are used up all

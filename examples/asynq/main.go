@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/agent/breaker"
@@ -88,8 +89,13 @@ func run(ctx context.Context, o options) (err error) {
 	client, inspector := asynq.NewClient(redis), asynq.NewInspector(redis)
 	defer client.Close()
 	defer inspector.Close()
+	numbers, ok := redis.MakeRedisClient().(goredis.UniversalClient)
+	if !ok {
+		return errors.New("asynq's Redis is none that numbers can be kept in")
+	}
+	defer numbers.Close()
 	r, err := asynqrunner.New(a, asynqrunner.Config{
-		Describe: describe, Client: client, Inspector: inspector, Queues: []string{"default", "money"},
+		Describe: describe, Client: client, Inspector: inspector, Redis: numbers, Queues: []string{"default", "money"},
 	})
 	if err != nil {
 		return err

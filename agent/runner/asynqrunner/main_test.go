@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/tasktrail/tasktrail/agent"
@@ -53,6 +54,7 @@ type world struct {
 	runner    *asynqrunner.Runner
 	client    *asynq.Client
 	inspector *asynq.Inspector
+	numbers   *redis.Client
 	server    *asynq.Server
 	started   chan struct{} // of attempts that hang
 	key       atomic.Value  // the idempotency key of the latest attempt
@@ -73,9 +75,11 @@ func newWorld(t *testing.T, o options) *world {
 		w.redis = livetest.Start(t)
 	}
 	w.opt = asynq.RedisClientOpt{Addr: w.redis.Addr(), Password: livetest.Password}
+	w.numbers = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), Password: livetest.Password})
+	o.config.Redis = w.numbers
 	w.client, w.inspector = asynq.NewClient(w.opt), asynq.NewInspector(w.opt)
 	t.Cleanup(func() {
-		if err := errors.Join(w.client.Close(), w.inspector.Close()); err != nil {
+		if err := errors.Join(w.client.Close(), w.inspector.Close(), w.numbers.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/tasktrail/tasktrail/agent"
 )
@@ -65,6 +66,11 @@ type Config struct {
 	Inspector *asynq.Inspector
 	// Queues are those whose retries and cancels this worker takes. Defaults to none.
 	Queues []string
+	// Redis is asynq's own Redis, where attempts are numbered: two round trips a task.
+	// asynq does not count an attempt that a shutdown stopped; with several workers the
+	// next one could not know of it, and would give its number again. Defaults to none:
+	// the numbers are sure with one worker alone.
+	Redis redis.UniversalClient
 	// Retention is how long asynq keeps a completed retry, so that the same run is
 	// never enqueued twice. Defaults to 24 h.
 	Retention time.Duration
@@ -118,6 +124,7 @@ func (r *Runner) Middleware() asynq.MiddlewareFunc {
 func (r *Runner) process(ctx context.Context, t *asynq.Task, next asynq.Handler) error {
 	defer r.running.begin()()
 	task, delivery := r.describe(ctx, t)
+	number := r.number(ctx, &delivery)
 	step := r.agent.Step(ctx, task, delivery, func(ctx context.Context, _ agent.Task) (agent.Result, error) {
 		ctx, stop := beforeAsynq(ctx)
 		defer stop()
@@ -128,13 +135,15 @@ func (r *Runner) process(ctx context.Context, t *asynq.Task, next asynq.Handler)
 		return agent.Result{}, err
 	})
 	switch step.Outcome {
-	case agent.Completed:
-		return nil
 	case agent.Retrying:
 		return &delayed{err: step.Err, delay: step.Delay}
 	case agent.Aborted:
 		return &delayed{err: step.Err, aborted: true}
+	case agent.Completed:
+		number.forget(ctx)
+		return nil
 	default:
+		number.forget(ctx)
 		return fmt.Errorf("%w: %w", step.Err, asynq.SkipRetry)
 	}
 }

@@ -126,6 +126,26 @@ func TestShutdownInTheMiddle(t *testing.T) {
 	}
 }
 
+// An attempt that a shutdown stopped in one process has used its number up for all.
+func TestAnotherProcessGoesOnAfterAShutdown(t *testing.T) {
+	first := newWorld(t, options{})
+	id := first.enqueue(task("hang", "fail", "ok"), asynq.Retention(time.Hour))
+	first.waitStarted()
+	first.stop()
+	first.wantLife(id, []string{"r1 task_created", "r1 task_started", "r1 a1 attempt_started", "r1 a1 attempt_aborted"})
+	second := newWorld(t, options{redis: first.redis})
+	second.wantLife(id, []string{
+		"r1 a2 attempt_started", "r1 a2 attempt_failed", "r1 a2 task_retried", "r1 a3 attempt_started", "r1 a3 attempt_success", "r1 task_completed",
+	})
+	if info := second.wantState(id, asynq.TaskStateCompleted); info.Retried != 1 {
+		t.Errorf("asynq counts %d retries, want 1", info.Retried)
+	}
+	keys, err := second.numbers.Keys(t.Context(), "tasktrail:asynq:*").Result()
+	if err != nil || len(keys) > 0 {
+		t.Errorf("counts of tasks that are over: %v, %v", keys, err)
+	}
+}
+
 func TestWaitGivesUpWithItsContext(t *testing.T) {
 	w := newWorld(t, options{})
 	w.enqueue(task("hang"))
