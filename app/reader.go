@@ -83,9 +83,6 @@ func (r reader) Health(ctx context.Context, scope readmodel.Scope, window time.D
 		h.Stale = what
 	}
 	r.addDepths(ctx, scope, &h)
-	if err := r.addWaiting(ctx, scope, &h); err != nil {
-		return h, err
-	}
 	if r.collector == nil {
 		say("the ingest lag is the collectors' to tell: see their /metrics")
 		return h, nil
@@ -100,28 +97,6 @@ func (r reader) Health(ctx context.Context, scope readmodel.Scope, window time.D
 		}
 	}
 	return h, nil
-}
-
-// waitsAfter is how long a retry may be on its way before it counts as waiting.
-const waitsAfter = 2 * time.Second
-
-// addWaiting counts the accepted retries that nobody has taken.
-func (r reader) addWaiting(ctx context.Context, scope readmodel.Scope, h *readmodel.Health) error {
-	waiting, err := r.Store.UnansweredRetries(ctx, waitsAfter)
-	if err != nil {
-		return err
-	}
-	for i := range waiting {
-		e := &waiting[i]
-		if e.Namespace != scope.Namespace || scope.UserID != "" && e.UserID != scope.UserID {
-			continue
-		}
-		h.WaitingRetries++
-		if h.OldestWaitingRetryAt.IsZero() || e.OccurredAt.Before(h.OldestWaitingRetryAt) {
-			h.OldestWaitingRetryAt = e.OccurredAt
-		}
-	}
-	return nil
 }
 
 // depthFresh is how long what a runner said of its queues is believed.

@@ -59,6 +59,7 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 			},
 		}
 	}
+	steps = append(steps, func() error { return s.healthWaiting(ctx, &h, scope, at) })
 	if err := sideBySide(steps...); err != nil {
 		return readmodel.Health{}, fmt.Errorf("read health: %w", err)
 	}

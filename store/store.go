@@ -125,6 +125,7 @@ type Store struct {
 	letters   aged[letterDepth]
 	contested aged[[]string] // by namespace and window
 	oldOpen   aged[oldOpen]
+	waiting   aged[waiting]
 
 	// rolled is when slots were last looked for that want rolling up, mended when
 	// dead letters that are none were.
