@@ -111,7 +111,7 @@ func (b alertBook) Alerts(_ context.Context, scope readmodel.Scope, f readmodel.
 		}
 		return false
 	})
-	return pageOf(rows, page, func(r *readmodel.AlertRow) readmodel.Position {
+	return readmodel.PageOf(rows, page, func(r *readmodel.AlertRow) readmodel.Position {
 		return readmodel.Position{At: r.StartsAt, ID: r.ID.String()}
 	}), nil
 }
@@ -174,7 +174,7 @@ func (b alertBook) Deliveries(_ context.Context, scope readmodel.Scope, f readmo
 			rows = append(rows, d)
 		}
 	}
-	return pageOf(rows, page, func(d *readmodel.Delivery) readmodel.Position { return readmodel.Position{At: d.QueuedAt, ID: d.ID} }), nil
+	return readmodel.PageOf(rows, page, func(d *readmodel.Delivery) readmodel.Position { return readmodel.Position{At: d.QueuedAt, ID: d.ID} }), nil
 }
 
 func (b alertBook) Resend(_ context.Context, scope readmodel.Scope, name, id string) (readmodel.Delivery, error) {
@@ -194,35 +194,4 @@ func asReadmodel(err error) error {
 		return fmt.Errorf("%w: %w", readmodel.ErrNotFound, err)
 	}
 	return err
-}
-
-// pageOf cuts a page out of rows, the latest first, ties by id.
-func pageOf[T any](rows []T, page readmodel.Page, at func(*T) readmodel.Position) (out readmodel.List[T]) {
-	order := func(x, y readmodel.Position) int { return cmp.Or(y.At.Compare(x.At), cmp.Compare(y.ID, x.ID)) }
-	slices.SortStableFunc(rows, func(x, y T) int { return order(at(&x), at(&y)) })
-	from, to := 0, len(rows)
-	if page.After != nil {
-		i, found := slices.BinarySearchFunc(rows, *page.After, func(r T, p readmodel.Position) int { return order(at(&r), p) })
-		if page.Backwards {
-			to = i
-			from = max(0, to-page.Limit)
-		} else {
-			if from = i; found {
-				from++
-			}
-		}
-	}
-	to = min(to, from+page.Limit)
-	out.Rows = rows[from:to]
-	if len(out.Rows) > 0 {
-		if to < len(rows) {
-			p := at(&rows[to-1])
-			out.Next = &p
-		}
-		if from > 0 {
-			p := at(&rows[from])
-			out.Prev = &p
-		}
-	}
-	return out
 }

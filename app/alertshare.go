@@ -98,7 +98,7 @@ func (s sharedAlerts) Alerts(ctx context.Context, scope readmodel.Scope, f readm
 		return readmodel.List[readmodel.AlertRow]{}, err
 	}
 	rows = slices.DeleteFunc(rows, func(r readmodel.AlertRow) bool { return !f.Matches(&r) })
-	return pageOf(rows, page, func(r *readmodel.AlertRow) readmodel.Position {
+	return readmodel.PageOf(rows, page, func(r *readmodel.AlertRow) readmodel.Position {
 		return readmodel.Position{At: r.StartsAt, ID: r.ID.String()}
 	}), nil
 }

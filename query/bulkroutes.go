@@ -84,7 +84,7 @@ func (s *Server) getBulks(r *request) error {
 	slices.SortFunc(all, func(a, b bulkHeader) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
 	})
-	list := cut(all, page, func(h bulkHeader) readmodel.Position { return readmodel.Position{At: h.CreatedAt, ID: h.ID} })
+	list := readmodel.PageOf(all, page, func(h *bulkHeader) readmodel.Position { return readmodel.Position{At: h.CreatedAt, ID: h.ID} })
 	out := listBody[bulkView]{Data: make([]bulkView, 0, len(list.Rows))}
 	shell := listOf(s, hash, list, func(h bulkHeader) bulkHeader { return h })
 	out.NextCursor, out.PrevCursor = shell.NextCursor, shell.PrevCursor
@@ -96,41 +96,6 @@ func (s *Server) getBulks(r *request) error {
 		out.Data = append(out.Data, viewBulk(h, p))
 	}
 	return r.answer(fiber.StatusOK, out)
-}
-
-// cut takes a page out of rows that fall by their position.
-func cut[T any](rows []T, page readmodel.Page, at func(T) readmodel.Position) readmodel.List[T] {
-	before := func(a, b readmodel.Position) int { return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID)) }
-	from, to := 0, len(rows)
-	if page.After != nil {
-		i, found := slices.BinarySearchFunc(rows, *page.After, func(r T, p readmodel.Position) int { return before(at(r), p) })
-		switch {
-		case page.Backwards:
-			to = i
-		case found:
-			from = i + 1
-		default:
-			from = i
-		}
-	}
-	if page.Backwards {
-		from = max(from, to-page.Limit)
-	} else {
-		to = min(to, from+page.Limit)
-	}
-	list := readmodel.List[T]{Rows: rows[from:to]}
-	if from == to {
-		return list
-	}
-	if from > 0 {
-		p := at(rows[from])
-		list.Prev = &p
-	}
-	if to < len(rows) {
-		p := at(rows[to-1])
-		list.Next = &p
-	}
-	return list
 }
 
 func (s *Server) bulk(r *request) (bulkHeader, uint64, error) {
@@ -191,7 +156,7 @@ func (s *Server) getBulkItems(r *request) error {
 		}
 	}
 	// Items stand in the order they are worked on: the position falls as it rises.
-	list := cut(all, page, func(v bulkItemView) readmodel.Position {
+	list := readmodel.PageOf(all, page, func(v *bulkItemView) readmodel.Position {
 		return readmodel.Position{At: time.Unix(0, int64(len(b.items)-v.Index)), ID: strconv.Itoa(v.Index)}
 	})
 	return r.answer(fiber.StatusOK, listOf(s, hash, list, func(v bulkItemView) bulkItemView { return v }))

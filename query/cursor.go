@@ -125,6 +125,33 @@ func (s *Server) page(r *request, named ...string) (readmodel.Page, [16]byte, er
 	return page, hash, nil
 }
 
+// filled reads on until the page is full of rows that keep lets through, or the list
+// is at its end: a page that comes back short has nothing behind it.
+func filled[T any](page readmodel.Page, keep func(*T) bool, read func(readmodel.Page) (readmodel.List[T], error), position func(*T) readmodel.Position) (readmodel.List[T], error) {
+	back := page.Backwards && page.After != nil
+	var kept []T
+	for p := page; ; {
+		list, err := read(p)
+		if err != nil {
+			return readmodel.List[T]{}, err
+		}
+		next := list.Next
+		if back {
+			slices.Reverse(list.Rows)
+			next = list.Prev
+		}
+		for i := range list.Rows {
+			if keep(&list.Rows[i]) {
+				kept = append(kept, list.Rows[i])
+			}
+		}
+		if next == nil || len(kept) > page.Limit {
+			return readmodel.Finish(page, kept, position), nil
+		}
+		p.After = next
+	}
+}
+
 func listOf[R, V any](s *Server, hash [16]byte, rows readmodel.List[R], view func(R) V) listBody[V] {
 	out := listBody[V]{
 		Data:       make([]V, 0, len(rows.Rows)),

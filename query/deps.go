@@ -43,7 +43,7 @@ type HealthReader interface {
 	// Health looks back over the window for what is a rate or a distribution.
 	Health(ctx context.Context, scope readmodel.Scope, window time.Duration) (readmodel.Health, error)
 	// Errors lists failures by fingerprint, last seen first.
-	Errors(ctx context.Context, scope readmodel.Scope, within readmodel.Range, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error)
+	Errors(ctx context.Context, scope readmodel.Scope, filter readmodel.ErrorFilter, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error)
 }
 
 // Reader is everything that is read; a store implements it. All methods are safe

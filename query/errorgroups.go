@@ -92,13 +92,43 @@ func (s *Server) getErrors(r *request) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.deps.Reader.Errors(r.ctx, r.scope, within, page)
+	filter := readmodel.ErrorFilter{Seen: within}
+	narrowErrors(&filter, statuses, states)
+	view := func(g readmodel.ErrorGroup) errorGroupView { return viewErrorGroup(g, states) }
+	// Whether a group came back after it was resolved is for its last failure to say.
+	keep := func(g *readmodel.ErrorGroup) bool {
+		return len(statuses) == 0 || slices.Contains(statuses, view(*g).Status)
+	}
+	rows, err := filled(page, keep, func(p readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error) {
+		return s.deps.Reader.Errors(r.ctx, r.scope, filter, p)
+	}, func(g *readmodel.ErrorGroup) readmodel.Position {
+		return readmodel.Position{At: g.LastSeen, ID: g.Fingerprint}
+	})
 	if err != nil {
 		return readFailure("list errors", err)
 	}
-	out := listOf(s, hash, rows, func(g readmodel.ErrorGroup) errorGroupView { return viewErrorGroup(g, states) })
-	out.Data = slices.DeleteFunc(out.Data, func(v errorGroupView) bool { return len(statuses) > 0 && !slices.Contains(statuses, v.Status) })
-	return r.answer(fiber.StatusOK, out)
+	return r.answer(fiber.StatusOK, listOf(s, hash, rows, view))
+}
+
+// narrowErrors has the reader leave out the groups that people decided on so that
+// they can't have one of the statuses, and where only decided ones can all others.
+func narrowErrors(filter *readmodel.ErrorFilter, statuses []string, states map[string]errorGroupState) {
+	if len(statuses) == 0 {
+		return
+	}
+	undecided := slices.Contains(statuses, groupOpen)
+	if !undecided {
+		filter.Among = []string{}
+	}
+	for fingerprint, state := range states {
+		may := slices.Contains(statuses, state.Status) || (state.Status == groupResolved && slices.Contains(statuses, groupRegressed))
+		switch {
+		case may && !undecided:
+			filter.Among = append(filter.Among, fingerprint)
+		case !may && undecided:
+			filter.Without = append(filter.Without, fingerprint)
+		}
+	}
 }
 
 // errorGroupChange makes the handler that puts a decision on an error group on

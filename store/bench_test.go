@@ -137,7 +137,10 @@ func BenchmarkRead(b *testing.B) {
 		{"DeadLetters/pending", letters(readmodel.DeadLetterFilter{Statuses: []timeline.DeadLetterStatus{timeline.DeadLetterPending}})},
 		{"DeadLetters/text", letters(readmodel.DeadLetterFilter{Text: "SERVICE 31 IS"})},
 		{"DeadLetters/textNowhere", letters(readmodel.DeadLetterFilter{Text: "no such text"})},
-		{"Errors/hour", func(int) error { _, err := s.Errors(b.Context(), everything, hour, page); return err }},
+		{"Errors/hour", func(int) error {
+			_, err := s.Errors(b.Context(), everything, readmodel.ErrorFilter{Seen: hour}, page)
+			return err
+		}},
 	} {
 		for _, clients := range []int{1, 4} {
 			b.Run(fmt.Sprintf("%s/%d", c.name, clients), func(b *testing.B) {

@@ -16,12 +16,19 @@ import (
 
 // Errors lists failures by fingerprint, the last seen first. Count is of failed
 // attempts, DeadLetters of runs that ended with it; the sample is the latest.
-func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, within readmodel.Range, page readmodel.Page) (list readmodel.List[readmodel.ErrorGroup], err error) {
+func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, f readmodel.ErrorFilter, page readmodel.Page) (list readmodel.List[readmodel.ErrorGroup], err error) {
+	if f.Among != nil && len(f.Among) == 0 {
+		return list, nil
+	}
 	q := &filter{}
 	if scope.UserID != "" {
 		q.add("user_id = {scope_user:String}", "scope_user", scope.UserID)
 	}
-	q.within("occurred_at", "occurred", within)
+	q.within("occurred_at", "occurred", f.Seen)
+	q.in("fingerprint", "among", f.Among)
+	if len(f.Without) > 0 {
+		q.add("fingerprint NOT IN {without:Array(String)}", "without", f.Without)
+	}
 	after, order, args := keyset(page, "last_seen", "fingerprint")
 	args = append(append(args, q.args...),
 		clickhouse.Named("ns", namespaceOf(scope)), clickhouse.Named("limit", limitOf(page)+1))
@@ -57,7 +64,7 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, within readmo
 	if err := rows.Err(); err != nil {
 		return list, fmt.Errorf("list errors: %w", err)
 	}
-	if err := s.errorCounts(ctx, scope, within, found); err != nil {
+	if err := s.errorCounts(ctx, scope, f.Seen, found); err != nil {
 		return list, fmt.Errorf("count errors over time: %w", err)
 	}
 	return finish(page, found, func(g *readmodel.ErrorGroup) readmodel.Position {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -32,26 +31,8 @@ func keyset(p readmodel.Page, at, id string) (where, order string, args []any) {
 // finish makes a list of the rows that were found in the order of the query, of
 // which there is one more than the page holds where the list goes on.
 func finish[T any](p readmodel.Page, found []T, position func(*T) readmodel.Position) readmodel.List[T] {
-	limit := limitOf(p)
-	more := len(found) > limit
-	rows := found[:min(len(found), limit)]
-	back := p.Backwards && p.After != nil
-	if back {
-		slices.Reverse(rows)
-	}
-	list := readmodel.List[T]{Rows: rows}
-	if len(rows) == 0 {
-		return list
-	}
-	if more || back {
-		next := position(&rows[len(rows)-1])
-		list.Next = &next
-	}
-	if p.After != nil && (!back || more) {
-		prev := position(&rows[0])
-		list.Prev = &prev
-	}
-	return list
+	p.Limit = limitOf(p)
+	return readmodel.Finish(p, found, position)
 }
 
 // nanos is a time as ClickHouse can hold it.

@@ -218,7 +218,7 @@ func TestErrorsAreGroupedByFingerprint(t *testing.T) {
 	want := everyLife(t)
 	write(t, s, flatten(want)...)
 	write(t, s, flatten(want)...)
-	l, err := s.Errors(t.Context(), everything, readmodel.Range{From: start.Add(-time.Minute)}, readmodel.Page{Limit: 10})
+	l, err := s.Errors(t.Context(), everything, readmodel.ErrorFilter{Seen: readmodel.Range{From: start.Add(-time.Minute)}}, readmodel.Page{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,9 +249,20 @@ func TestErrorsAreGroupedByFingerprint(t *testing.T) {
 	if len(g.Counts) != readmodel.ErrorBuckets || over != attempts || byType != attempts || byTypeLetters != letters || len(g.ByType) != 2 {
 		t.Errorf("over time %v, by type %+v", g.Counts, g.ByType)
 	}
-	one, err := s.Errors(t.Context(), readmodel.Scope{Namespace: "default", UserID: "nobody"}, readmodel.Range{}, readmodel.Page{Limit: 10})
+	one, err := s.Errors(t.Context(), readmodel.Scope{Namespace: "default", UserID: "nobody"}, readmodel.ErrorFilter{}, readmodel.Page{Limit: 10})
 	if err != nil || len(one.Rows) != 0 {
 		t.Errorf("nobody sees %d groups, %v", len(one.Rows), err)
+	}
+	for _, c := range []struct {
+		filter readmodel.ErrorFilter
+		want   int
+	}{
+		{readmodel.ErrorFilter{Among: []string{"fp1:abc", "fp1:other"}}, 1}, {readmodel.ErrorFilter{Among: []string{"fp1:other"}}, 0},
+		{readmodel.ErrorFilter{Among: []string{}}, 0}, {readmodel.ErrorFilter{Without: []string{"fp1:other"}}, 1}, {readmodel.ErrorFilter{Without: []string{"fp1:abc"}}, 0},
+	} {
+		if l, err := s.Errors(t.Context(), everything, c.filter, readmodel.Page{Limit: 10}); err != nil || len(l.Rows) != c.want {
+			t.Errorf("%+v: %d groups, %v", c.filter, len(l.Rows), err)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func (o *Operations) Alerts(_ context.Context, scope readmodel.Scope, f readmode
 			rows = append(rows, a)
 		}
 	}
-	return paged(rows, page, func(a readmodel.AlertRow) readmodel.Position {
+	return readmodel.PageOf(rows, page, func(a *readmodel.AlertRow) readmodel.Position {
 		return readmodel.Position{At: a.StartsAt, ID: a.ID.String()}
 	}), o.Err
 }
@@ -118,7 +118,7 @@ func (o *Operations) Deliveries(_ context.Context, _ readmodel.Scope, f readmode
 			rows = append(rows, d)
 		}
 	}
-	return paged(rows, page, func(d readmodel.Delivery) readmodel.Position {
+	return readmodel.PageOf(rows, page, func(d *readmodel.Delivery) readmodel.Position {
 		return readmodel.Position{At: d.QueuedAt, ID: d.ID}
 	}), o.Err
 }
@@ -151,7 +151,7 @@ func (o *Operations) ProviderHistory(_ context.Context, _ readmodel.Scope, provi
 	if !ok {
 		return readmodel.List[readmodel.BreakerChange]{}, readmodel.ErrNotFound
 	}
-	return paged(slices.Clone(history), page, func(c readmodel.BreakerChange) readmodel.Position {
+	return readmodel.PageOf(slices.Clone(history), page, func(c *readmodel.BreakerChange) readmodel.Position {
 		return readmodel.Position{At: c.At, ID: c.SourceID}
 	}), o.Err
 }

@@ -4,7 +4,6 @@
 package querytest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -178,7 +177,7 @@ func (s *Store) Tasks(ctx context.Context, scope readmodel.Scope, f readmodel.Ta
 			rows = append(rows, t)
 		}
 	}
-	return paged(rows, page, func(t timeline.Snapshot) readmodel.Position { return readmodel.Position{At: t.CreatedAt, ID: t.ID} }), nil
+	return readmodel.PageOf(rows, page, func(t *timeline.Snapshot) readmodel.Position { return readmodel.Position{At: t.CreatedAt, ID: t.ID} }), nil
 }
 
 // Usual implements query.TaskReader.
@@ -231,7 +230,7 @@ func (s *Store) DeadLetters(ctx context.Context, scope readmodel.Scope, f readmo
 		return readmodel.List[timeline.DeadLetter]{}, err
 	}
 	rows := slices.DeleteFunc(s.letters(scope), func(d timeline.DeadLetter) bool { return !f.Matches(&d) })
-	return paged(rows, page, func(d timeline.DeadLetter) readmodel.Position {
+	return readmodel.PageOf(rows, page, func(d *timeline.DeadLetter) readmodel.Position {
 		return readmodel.Position{At: d.CreatedAt, ID: d.ID.String()}
 	}), nil
 }
@@ -259,7 +258,7 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 }
 
 // Errors implements query.HealthReader.
-func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, r readmodel.Range, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error) {
+func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, f readmodel.ErrorFilter, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.read(ctx); err != nil {
@@ -268,7 +267,7 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, r readmodel.R
 	groups := map[string]*readmodel.ErrorGroup{}
 	for _, events := range s.byTask(scope) {
 		for _, e := range events {
-			if e.Error == nil || e.Type != timeline.AttemptFailed || !r.Contains(e.OccurredAt) {
+			if e.Error == nil || e.Type != timeline.AttemptFailed || !f.Selects(e.Error.Fingerprint, e.OccurredAt) {
 				continue
 			}
 			g := groups[e.Error.Fingerprint]
@@ -292,45 +291,7 @@ func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, r readmodel.R
 	for _, g := range groups {
 		rows = append(rows, *g)
 	}
-	return paged(rows, page, func(g readmodel.ErrorGroup) readmodel.Position {
+	return readmodel.PageOf(rows, page, func(g *readmodel.ErrorGroup) readmodel.Position {
 		return readmodel.Position{At: g.LastSeen, ID: g.Fingerprint}
 	}), nil
-}
-
-// paged sorts rows, newest first, and cuts a page out.
-func paged[T any](rows []T, page readmodel.Page, at func(T) readmodel.Position) readmodel.List[T] {
-	before := func(a, b readmodel.Position) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.ID, a.ID))
-	}
-	slices.SortFunc(rows, func(a, b T) int { return before(at(a), at(b)) })
-	from, to := 0, len(rows)
-	if page.After != nil {
-		i, found := slices.BinarySearchFunc(rows, *page.After, func(r T, p readmodel.Position) int { return before(at(r), p) })
-		switch {
-		case page.Backwards:
-			to = i
-		case found:
-			from = i + 1
-		default:
-			from = i
-		}
-	}
-	if page.Backwards {
-		from = max(from, to-page.Limit)
-	} else {
-		to = min(to, from+page.Limit)
-	}
-	out := readmodel.List[T]{Rows: slices.Clone(rows[from:to])}
-	if len(out.Rows) == 0 {
-		return out
-	}
-	if from > 0 {
-		p := at(out.Rows[0])
-		out.Prev = &p
-	}
-	if to < len(rows) {
-		p := at(out.Rows[len(out.Rows)-1])
-		out.Next = &p
-	}
-	return out
 }

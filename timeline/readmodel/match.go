@@ -40,6 +40,11 @@ func (f *DeadLetterFilter) Matches(d *timeline.DeadLetter) bool {
 		lasted(f.MinDuration, f.MaxDuration, longest.Duration(), len(d.Attempts) > 0) && f.Created.Contains(d.CreatedAt)
 }
 
+// Selects reports whether a filter selects a failure.
+func (f *ErrorFilter) Selects(fingerprint string, at time.Time) bool {
+	return f.Seen.Contains(at) && (f.Among == nil || slices.Contains(f.Among, fingerprint)) && !slices.Contains(f.Without, fingerprint)
+}
+
 // Contains reports whether a time lies within the range.
 func (r Range) Contains(t time.Time) bool {
 	return (r.From.IsZero() || !t.Before(r.From)) && (r.To.IsZero() || t.Before(r.To))

@@ -121,6 +121,14 @@ type DeadLetterFilter struct {
 	Created     Range
 }
 
+// ErrorFilter selects failures, by when they happened and by their fingerprints.
+type ErrorFilter struct {
+	Seen Range
+	// Among are the only fingerprints to look at, nil for all; Without are left out.
+	Among   []string
+	Without []string
+}
+
 // QueueDepth is how much waits in one queue.
 type QueueDepth struct {
 	Queue string `json:"queue"`

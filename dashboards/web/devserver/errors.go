@@ -28,11 +28,12 @@ func (w *world) troubled(now time.Time) {
 
 // Errors implements query.Reader: groups with their counts over time, and only
 // those that reach into the time asked for.
-func (w *world) Errors(ctx context.Context, scope readmodel.Scope, within readmodel.Range, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error) {
-	list, err := w.Store.Errors(ctx, scope, within, page)
+func (w *world) Errors(ctx context.Context, scope readmodel.Scope, filter readmodel.ErrorFilter, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error) {
+	list, err := w.Store.Errors(ctx, scope, filter, page)
 	if err != nil {
 		return list, err
 	}
+	within := filter.Seen
 	to := within.To
 	if to.IsZero() {
 		to = time.Now()

@@ -1,4 +1,4 @@
-package app
+package readmodel_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 // A list is walked forwards and back over every page size, rows of one time
 // included.
-func TestPagesOfAlerts(t *testing.T) {
+func TestPagesOfAWholeList(t *testing.T) {
 	base := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	var rows []readmodel.Position
 	for i := range 23 {
@@ -22,7 +22,7 @@ func TestPagesOfAlerts(t *testing.T) {
 		page := readmodel.Page{Limit: limit}
 		var last readmodel.List[readmodel.Position]
 		for {
-			last = pageOf(append([]readmodel.Position(nil), rows...), page, at)
+			last = readmodel.PageOf(append([]readmodel.Position(nil), rows...), page, at)
 			walked = append(walked, last.Rows...)
 			if last.Next == nil {
 				break
@@ -39,7 +39,7 @@ func TestPagesOfAlerts(t *testing.T) {
 		}
 		back := len(last.Rows)
 		for last.Prev != nil {
-			last = pageOf(append([]readmodel.Position(nil), rows...), readmodel.Page{Limit: limit, After: last.Prev, Backwards: true}, at)
+			last = readmodel.PageOf(append([]readmodel.Position(nil), rows...), readmodel.Page{Limit: limit, After: last.Prev, Backwards: true}, at)
 			back += len(last.Rows)
 		}
 		if back != len(rows) {
