@@ -1,6 +1,10 @@
 package store_test
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +121,27 @@ func TestRetentionIsAppliedWhereItDiffers(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A migration that databases were made by is never changed: who has it already
+// would not get the change. The sums list those; a new file is added to them when
+// it is released (sha256sum *.sql > SHA256SUMS, in the folder of migrations).
+func TestReleasedMigrationsStand(t *testing.T) {
+	list, err := os.ReadFile("migrations/SHA256SUMS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(list)) {
+		want, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		text, err := os.ReadFile(filepath.Join("migrations", name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := fmt.Sprintf("%x", sha256.Sum256(text)); got != want {
+			t.Errorf("migrations/%s was changed, and databases were made by it: say the change in a new file instead", name)
 		}
 	}
 }
