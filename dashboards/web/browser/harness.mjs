@@ -38,7 +38,7 @@ export async function start(serve = develop()) {
   assert(existsSync(join(here, "dist/index.html")), "nothing is built: npm run build");
   mkdirSync(shots, { recursive: true });
   const temp = mkdtempSync(join(tmpdir(), "tasktrail-ui-"));
-  const t = { faults: [], expected: () => false };
+  const t = { faults: [], expected: () => false, profile: join(temp, "profile") };
   let children = [];
 
   t.stop = async () => {
@@ -63,7 +63,7 @@ export async function start(serve = develop()) {
       Object.assign(t, up);
     };
     await t.startServer();
-    t.context = await chromium.launchPersistentContext(join(temp, "profile"), {
+    t.context = await chromium.launchPersistentContext(t.profile, {
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: true, viewport: { width: 1280, height: 820 }, colorScheme: "light", bypassCSP: false, acceptDownloads: true,
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"],
     });

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,19 +35,24 @@ func (t tokens) Authenticate(_ context.Context, token string) (auth.Principal, e
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8090", "where to listen; port 0 takes a free one")
 	dir := flag.String("dir", "dist", "the built UI")
+	var l load
+	flag.IntVar(&l.tasks, "load", 0, "how many more tasks are active")
+	flag.IntVar(&l.rate, "rate", 1000, "how many updates of them are published a second")
+	flag.IntVar(&l.events, "events", 0, "how many events one more task has, which goes on")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := serve(ctx, *addr, os.DirFS(*dir)); err != nil {
+	if err := serve(ctx, *addr, os.DirFS(*dir), &l); err != nil {
 		fmt.Fprintln(os.Stderr, "devserver:", err)
 		os.Exit(1)
 	}
 }
 
-func serve(ctx context.Context, addr string, ui fs.FS) error {
+func serve(ctx context.Context, addr string, ui fs.FS, l *load) error {
 	w := &world{Store: querytest.NewStore(), broker: querytest.NewBroker()}
 	now := time.Now()
 	w.fill(now)
+	l.fill(w, now)
 	o := newOperators(w.Store, now)
 	s, err := query.New(query.Config{
 		Addr: addr, UI: ui,
@@ -73,7 +79,10 @@ func serve(ctx context.Context, addr string, ui fs.FS) error {
 		return err
 	}
 	fmt.Printf("http://%s\n", s.Addr())
+	var busy sync.WaitGroup
+	busy.Go(func() { l.run(ctx, w) })
 	w.live(ctx)
+	busy.Wait()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return s.Stop(end)

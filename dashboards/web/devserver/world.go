@@ -121,18 +121,23 @@ func (w *world) publish(e timeline.Event, p *timeline.Progress) {
 	default:
 		topics = append(topics, "tasks")
 	}
+	state := e.Type.StateAfter()
+	if p != nil {
+		state = timeline.StateInProgress
+	}
 	for _, topic := range topics {
-		task := map[string]any{"run": e.Run, "attempt": e.Attempt, "progress": p, "state": e.Type.StateAfter()}
-		if p != nil {
-			task["state"] = timeline.StateInProgress
-		}
-		m, err := json.Marshal(map[string]any{"v": 1, "topic": topic, "task": task, "event": struct {
-			timeline.Event
-			TaskType string `json:"task_type,omitempty"`
-		}{e, e.Task.Type}})
-		if err == nil {
-			w.broker.Publish(topic, m)
-		}
+		w.say(topic, &e, p, state)
+	}
+}
+
+// say publishes an event on one channel.
+func (w *world) say(topic string, e *timeline.Event, p *timeline.Progress, state timeline.State) {
+	m, err := json.Marshal(map[string]any{"v": 1, "topic": topic, "task": map[string]any{"run": e.Run, "attempt": e.Attempt, "progress": p, "state": state}, "event": struct {
+		timeline.Event
+		TaskType string `json:"task_type,omitempty"`
+	}{*e, e.Task.Type}})
+	if err == nil {
+		w.broker.Publish(topic, m)
 	}
 }
 
@@ -170,6 +175,9 @@ func (w *world) live(ctx context.Context) {
 				w.add(l, timeline.AttemptSuccess, 1, 1, func(e *timeline.Event) { e.Duration = timeline.Millis(2100 * time.Millisecond) })
 				w.add(l, timeline.TaskCompleted, 1, 0, func(e *timeline.Event) { e.Duration = timeline.Millis(2100 * time.Millisecond) })
 			}
+		}
+		if l := w.lives[longID]; l != nil && n%4 == 0 {
+			w.add(l, timeline.AttemptStarted, l.Events[len(l.Events)-1].Run+1, 1)
 		}
 		w.obey()
 	}
