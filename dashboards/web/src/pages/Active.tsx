@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "react";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
@@ -32,7 +32,8 @@ async function readActive(signal: AbortSignal): Promise<{ rows: Task[]; more: bo
 }
 const slowAfterMs = 60_000; // progress older than this is said to stand still
 
-function Progress({ task, now }: { task: Task; now: number }) {
+function Progress({ task }: { task: Task }) {
+  const { now } = usePrefs();
   const p = task.progress;
   if (!p) return null;
   const age = p.at ? now - Date.parse(p.at) : 0;
@@ -42,7 +43,7 @@ function Progress({ task, now }: { task: Task; now: number }) {
     <div className="mt-1 max-w-md">
       <progress max={1} value={p.fraction} aria-label={`Progress of ${printable(task.task_id)}`} />
       <p className="label mt-0.5">
-        {Math.round(p.fraction * 100)} %{p.message ? ` · ${p.message}` : ""}{Number.isFinite(left) ? ` · about ${duration(left)} left` : ""}
+        {Math.round(p.fraction * 100)} %{p.message ? ` · ${printable(p.message)}` : ""}{Number.isFinite(left) ? ` · about ${duration(left)} left` : ""}
         {age > slowAfterMs && <span className="text-wait"> · ! has not moved for {duration(age)}</span>}
       </p>
     </div>
@@ -51,11 +52,30 @@ function Progress({ task, now }: { task: Task; now: number }) {
 
 function Waiting({ task }: { task: Task }) {
   if (task.cancel_requested_at) return <p className="text-wait">⊘ cancel asked for <Time at={task.cancel_requested_at} />, not stopped yet</p>;
-  if (task.state === "pending") return <p className="text-soft">waits for a worker of {task.queue || "its queue"}, created <Time at={task.created_at} /></p>;
+  if (task.state === "pending") return <p className="text-soft">waits for a worker of {printable(task.queue || "its queue")}, created <Time at={task.created_at} /></p>;
   if (task.state === "retrying" && task.waiting) return <p className="text-soft">attempt {task.waiting.next_attempt} <Time at={task.next_attempt_at} /> <span className="label">{why(task.waiting)}</span></p>;
   if (task.state === "lost") return <p className="text-lost">its agent is silent since <Time at={task.updated_at} /></p>;
   return <p className="text-soft">started <Time at={task.started_at ?? task.created_at} /> · last sign <Time at={task.progress?.at ?? task.updated_at} /></p>;
 }
+
+// Row is drawn again only where its task changes, and its times each second.
+const Row = memo(function Row({ task: t, cancel }: { task: Task; cancel: ((id: string) => void) | undefined }) {
+  return (
+    <>
+      <div className="min-w-0">
+        <Link to="/tasks/$id" params={{ id: t.task_id }} data-row className="link id">{printable(t.task_id)}</Link>
+        <p className="text-soft truncate">{printable(t.type || "no type")} · {printable(t.queue || "no queue")}{t.agent ? ` · ${printable(t.agent)}` : ""}{t.amount ? ` · ${t.amount} ${t.currency ?? ""}` : ""}</p>
+      </div>
+      <div className="min-w-0 col-span-2 sm:col-span-1 row-start-2 sm:row-start-auto">
+        <p><Mark of={t.state} /><span className="text-soft"> {t.attempt ? `attempt ${t.attempt}${t.max_attempts ? ` of ${t.max_attempts}` : ""}` : "no attempt yet"}{t.run > 1 ? ` · run ${t.run}` : ""}</span>
+          {t.breaker && t.breaker.state !== "closed" && <span className="text-wait"> · breaker {word(t.breaker.state)}</span>}</p>
+        <Progress task={t} />
+        {isActive(t.state) && <Waiting task={t} />}
+      </div>
+      <div className="justify-self-end">{cancel && isActive(t.state) && <button className="btn" disabled={!!t.cancel_requested_at} onClick={() => cancel(t.task_id)} aria-label={`Cancel ${printable(t.task_id)}`}>Cancel</button>}</div>
+    </>
+  );
+});
 
 export function Active() {
   const search = useSearch({ strict: false }) as Record<string, string>;
@@ -67,6 +87,10 @@ export function Active() {
   const { ask, ui } = useActions();
   const client = useQueryClient();
   const list = useRef<HTMLDivElement>(null);
+  const asks = useRef(ask);
+  asks.current = ask;
+  const operate = may.operate;
+  const cancel = useMemo(() => (operate ? (id: string) => asks.current({ verb: "cancel", taskId: id }) : undefined), [operate]);
   const query = useQuery({ queryKey: activeKey, staleTime: Infinity, queryFn: async ({ signal }) => {
     const answer = await readActive(signal);
     setMore(answer.more);
@@ -117,17 +141,7 @@ export function Active() {
             const t = rows[item.index]!;
             return (
               <div key={item.key} role="listitem" ref={v.measureElement} data-index={item.index} data-task={t.task_id} className="absolute inset-x-0 top-0 px-3 py-2 grid grid-cols-[1fr_auto] sm:grid-cols-[minmax(0,5fr)_minmax(0,6fr)_5rem] gap-x-4 gap-y-1 border-b border-line" style={{ transform: `translateY(${item.start - v.options.scrollMargin}px)` }}>
-                <div className="min-w-0">
-                  <Link to="/tasks/$id" params={{ id: t.task_id }} data-row className="link id">{printable(t.task_id)}</Link>
-                  <p className="text-soft truncate">{t.type || "no type"} · {t.queue || "no queue"}{t.agent ? ` · ${t.agent}` : ""}{t.amount ? ` · ${t.amount} ${t.currency ?? ""}` : ""}</p>
-                </div>
-                <div className="min-w-0 col-span-2 sm:col-span-1 row-start-2 sm:row-start-auto">
-                  <p><Mark of={t.state} /><span className="text-soft"> {t.attempt ? `attempt ${t.attempt}${t.max_attempts ? ` of ${t.max_attempts}` : ""}` : "no attempt yet"}{t.run > 1 ? ` · run ${t.run}` : ""}</span>
-                    {t.breaker && t.breaker.state !== "closed" && <span className="text-wait"> · breaker {word(t.breaker.state)}</span>}</p>
-                  <Progress task={t} now={now} />
-                  {isActive(t.state) && <Waiting task={t} />}
-                </div>
-                <div className="justify-self-end">{may.operate && isActive(t.state) && <button className="btn" disabled={!!t.cancel_requested_at} onClick={() => ask({ verb: "cancel", taskId: t.task_id })} aria-label={`Cancel ${printable(t.task_id)}`}>Cancel</button>}</div>
+                <Row task={t} cancel={cancel} />
               </div>
             );
           })}

@@ -1,7 +1,8 @@
 import * as Tabs from "@radix-ui/react-tabs";
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { asCurl, get, taskPath } from "../api/client";
+import { readTimeline, type Known } from "../api/timeline";
 import type { Attempt, Entry, Page, State, Task as TaskRow, TimelineEvent } from "../api/types";
 import { useActions } from "../ui/actions";
 import { duration, isActive, printable, why, word } from "../ui/format";
@@ -85,6 +86,7 @@ function Payment({ task }: { task: TaskRow }) {
 const tabs = [["overview", "Overview"], ["timeline", "Timeline"], ["attempts", "Attempts"], ["payloads", "Input/Output"], ["payment", "Payment"]] as const;
 const marked = new Set(["circuit_breaker_opened", "circuit_breaker_half_opened", "circuit_breaker_closed", "cancel_requested", "cancel_ignored", "dlq_retry_requested"]);
 
+const none: Entry[] = [];
 const netMs = 10_000; // a task that goes on is read anew, should the stream have told too little
 
 export function Task() {
@@ -92,15 +94,16 @@ export function Task() {
   const search = useSearch({ strict: false }) as Record<string, string>;
   const navigate = useNavigate();
   const { ask, ui } = useActions();
+  const client = useQueryClient();
   const tab = tabs.some(([t]) => t === search.tab) ? search.tab! : "overview";
   const path = taskPath(id);
   const task = useQuery({ queryKey: ["task", id, "folded"], queryFn: ({ signal }) => get<TaskRow>(path, {}, signal), refetchInterval: (q) => (q.state.data && isActive(q.state.data.state) ? netMs : false) });
-  const timeline = useQuery({ queryKey: ["task", id, "timeline"], queryFn: ({ signal }) => get<Page<Entry>>(`${path}/timeline`, {}, signal), enabled: task.isSuccess, refetchInterval: task.data && isActive(task.data.state) ? netMs : false });
+  const timeline = useQuery({ queryKey: ["task", id, "timeline"], queryFn: ({ signal }) => readTimeline(id, client.getQueryData<Known>(["task", id, "timeline"]), signal), structuralSharing: false, enabled: task.isSuccess, refetchInterval: task.data && isActive(task.data.state) ? netMs : false });
   const attempts = useQuery({ queryKey: ["task", id, "attempts"], queryFn: ({ signal }) => get<Page<Attempt>>(`${path}/attempts`, {}, signal), enabled: task.isSuccess && tab === "attempts" });
   if (task.isPending) return <Loading />;
   if (task.isError && !task.data) return <><Failed problem={task.error} again={() => void task.refetch()} /><p className="mt-3"><Link className="link" to="/tasks">All active tasks</Link></p></>;
   const t = task.data;
-  const entries = timeline.data?.data ?? [];
+  const entries = timeline.data?.entries ?? none;
   return (
     <>
       <div className="flex flex-wrap items-start gap-x-4 gap-y-2 mb-3">

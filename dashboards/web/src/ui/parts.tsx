@@ -40,10 +40,11 @@ export function Loading() {
   return <p role="status" className="text-soft px-4 py-8 text-center">Loading…</p>;
 }
 
-export function Copy({ text, children }: { text: string; children: ReactNode }) {
+// Copy takes a text along; one that is long to write is written when it is asked for.
+export function Copy({ text, children }: { text: string | (() => string); children: ReactNode }) {
   const [done, setDone] = useState(false);
   return (
-    <button className="btn" onClick={() => void navigator.clipboard?.writeText(text).then(() => { setDone(true); setTimeout(() => setDone(false), 1500); })}>
+    <button className="btn" onClick={() => void navigator.clipboard?.writeText(typeof text === "string" ? text : text()).then(() => { setDone(true); setTimeout(() => setDone(false), 1500); })}>
       {done ? "Copied" : children}
     </button>
   );
