@@ -1,6 +1,7 @@
 // The one stream of a browser and the tabs that share it. A hub runs in a worker all
 // tabs share, or, where a browser has none, in the tab itself. A tab says who it is,
 // what it shows and whether somebody looks; it hears only while somebody does.
+import { join } from "./held";
 import type { Snapshot, Status, Update } from "./stream";
 import { connect as overNetwork, type Connect, type Message } from "./sse";
 
@@ -146,7 +147,7 @@ class Line {
     if (!u) return;
     const key = `${u.topic} ${u.task_id}`;
     const have = this.#waiting.get(key);
-    if (have) this.#waiting.set(key, { ...u, events: [...have.events, ...u.events].slice(-50), row: u.row ?? have.row });
+    if (have) this.#waiting.set(key, join(have, u));
     else if (this.#waiting.size < maxWaiting) this.#waiting.set(key, u);
     else this.#again();
     this.#gather ??= setTimeout(() => this.#hand(), gatherMs);

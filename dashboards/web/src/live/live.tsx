@@ -4,6 +4,7 @@ import { useQueryClient, type QueryClient } from "@tanstack/react-query";
 import type { Principal, Task } from "../api/types";
 import { get } from "../api/client";
 import { asking } from "../ui/every";
+import { Held } from "./held";
 import { merge, prune } from "./merge";
 import { follow, type Snapshot, type Status, type Update } from "./stream";
 
@@ -67,7 +68,7 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
   useEffect(() => {
     const who = whoIs(client.getQueryData<Principal>(["whoami"]));
     // What comes under an open question waits.
-    let held: Update[] = [];
+    const held = new Held();
     const tasks = paced((ids) => void client.invalidateQueries({ predicate: (q) => q.queryKey[0] === "task" && ids.has(String(q.queryKey[1])) }), 1000);
     const letters = paced(() => void client.invalidateQueries({ queryKey: ["dead-letters"] }), 2000);
     const take = (updates: Update[]) => {
@@ -81,11 +82,15 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
       }
       if (settled.some((u) => u.row || u.events.some((e) => /^(moved_to_dlq|dlq_|task_completed|task_cancelled)/.test(e.type)))) letters.add(["all"]);
     };
+    const anew = (keys: string[]) => {
+      const read = () => (asking() ? setTimeout(read, 1000) : keys.forEach((k) => void client.invalidateQueries({ queryKey: [k] })));
+      read();
+    };
     const release = () => {
-      if (asking() || !held.length) return;
-      const all = held;
-      held = [];
-      take(all);
+      if (asking()) return;
+      const { updates, missed } = held.release();
+      if (updates.length) take(updates);
+      if (missed) anew(["active", "task", "dead-letters"]);
     };
     const closed = () => queueMicrotask(release);
     document.addEventListener("close", closed, true);
@@ -93,16 +98,12 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
       release();
       if (!asking()) client.setQueryData<Task[]>(activeKey, (rows) => rows && prune(rows, Date.now()));
     }, 1000);
-    const anew = (keys: string[]) => {
-      const read = () => (asking() ? setTimeout(read, 1000) : keys.forEach((k) => void client.invalidateQueries({ queryKey: [k] })));
-      read();
-    };
     const stream = follow(who, {
       // Signed out, which the answer to this says, or another than this page was made for.
       refused: () => void get<Principal>("/whoami").then((p) => whoIs(p) !== who && location.reload(), () => undefined),
       status: (status) => setLive((l) => (l.status === status ? l : { ...l, status })),
       updates: (u) => {
-        if (asking()) held = [...held, ...u].slice(-1000);
+        if (asking()) held.add(u);
         else take(u);
       },
       again: () => anew(["active", "task", "dead-letters"]),
@@ -113,7 +114,7 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
         // The task a page shows may have ended between two streams.
         tasks.add(s.topics.filter((t) => t.topic.includes("task:")).flatMap((t) => (t.task ? [t.task.task_id] : [])));
         const updates = rows.map((row): Update => ({ topic: "", task_id: row.task_id, events: [], row }));
-        if (asking()) held = [...held, ...updates].slice(-1000);
+        if (asking()) held.add(updates);
         else put(client, updates);
       },
     });

@@ -67,7 +67,7 @@ const Row = memo(function Row({ task: t, cancel }: { task: Task; cancel: ((id: s
         <p className="text-soft truncate">{printable(t.type || "no type")} · {printable(t.queue || "no queue")}{t.agent ? ` · ${printable(t.agent)}` : ""}{t.amount ? ` · ${t.amount} ${t.currency ?? ""}` : ""}</p>
       </div>
       <div className="min-w-0 col-span-2 sm:col-span-1 row-start-2 sm:row-start-auto">
-        <p><Mark of={t.state} /><span className="text-soft"> {t.attempt ? `attempt ${t.attempt}${t.max_attempts ? ` of ${t.max_attempts}` : ""}` : "no attempt yet"}{t.run > 1 ? ` · run ${t.run}` : ""}</span>
+        <p><Mark of={t.state} /><span className="text-soft"> · {t.attempt ? `attempt ${t.attempt}${t.max_attempts ? ` of ${t.max_attempts}` : ""}` : "no attempt yet"}{t.run > 1 ? ` · run ${t.run}` : ""}</span>
           {t.breaker && t.breaker.state !== "closed" && <span className="text-wait"> · breaker {word(t.breaker.state)}</span>}</p>
         <Progress task={t} />
         {isActive(t.state) && <Waiting task={t} />}
@@ -128,7 +128,7 @@ export function Active() {
             </button>
           ))}
         </div>
-        <input className="field grow max-w-xs" type="search" data-search placeholder="Filter by id, type, queue…" aria-label="Filter" value={search.q ?? ""} onChange={(e) => set({ q: e.target.value || undefined })} />
+        <input className="field grow sm:max-w-xs" type="search" data-search placeholder="Filter by id, type, queue…" aria-label="Filter" value={search.q ?? ""} onChange={(e) => set({ q: e.target.value || undefined })} />
         <span className="ml-auto hidden sm:inline"><Copy text={asCurl("/tasks", { active: true })}>Copy as curl</Copy></span>
       </div>
       {ui}
@@ -140,7 +140,7 @@ export function Active() {
           {v.getVirtualItems().map((item) => {
             const t = rows[item.index]!;
             return (
-              <div key={item.key} role="listitem" ref={v.measureElement} data-index={item.index} data-task={t.task_id} className="absolute inset-x-0 top-0 px-3 py-2 grid grid-cols-[1fr_auto] sm:grid-cols-[minmax(0,5fr)_minmax(0,6fr)_5rem] gap-x-4 gap-y-1 border-b border-line" style={{ transform: `translateY(${item.start - v.options.scrollMargin}px)` }}>
+              <div key={item.key} role="listitem" ref={v.measureElement} data-index={item.index} data-task={t.task_id} className={`absolute inset-x-0 top-0 px-3 py-2 grid grid-cols-[1fr_auto] sm:grid-cols-[minmax(0,5fr)_minmax(0,6fr)_5rem] gap-x-4 gap-y-1 ${item.index ? "border-t border-line" : ""}`} style={{ transform: `translateY(${item.start - v.options.scrollMargin}px)` }}>
                 <Row task={t} cancel={cancel} />
               </div>
             );

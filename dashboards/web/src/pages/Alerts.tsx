@@ -48,7 +48,7 @@ function Row({ alert: a, open, onOpen, onAcknowledge, onSilence }: { alert: Aler
         <div className="mt-2 sm:ml-[8rem] grid gap-1">
           {a.text && <p className="break-words whitespace-pre-wrap">{printable(a.text)}</p>}
           {a.error?.message && <p className="break-words"><span className="text-bad">✕ {a.error.kind ?? "error"}</span> {printable(a.error.message)}</p>}
-          <p className="text-soft break-words">rule <span className="id">{printable(a.rule)}</span>{a.condition ? ` (${word(a.condition)})` : ""}{a.value ? ` · measured ${a.value}` : ""}{a.reason ? ` · ${word(a.reason)}` : ""}{a.task_type ? ` · ${printable(a.task_type)}` : ""}{a.queue ? ` · queue ${printable(a.queue)}` : ""}{a.agent ? ` · agent ${printable(a.agent)}` : ""}{a.user_id ? ` · user ${printable(a.user_id)}` : ""} · started {a.starts_at}</p>
+          <p className="text-soft break-words">rule <span className="id">{printable(a.rule)}</span>{a.condition ? ` (${word(a.condition)})` : ""}{a.value ? ` · measured ${a.value}` : ""}{a.reason ? ` · ${word(a.reason)}` : ""}{a.task_type ? ` · ${printable(a.task_type)}` : ""}{a.queue ? ` · queue ${printable(a.queue)}` : ""}{a.agent ? ` · agent ${printable(a.agent)}` : ""}{a.user_id ? ` · user ${printable(a.user_id)}` : ""} · started <Time at={a.starts_at} /></p>
           <p className="flex flex-wrap gap-x-4"><Link to="/alerts" search={{ tab: "deliveries", alert_id: a.id } as never} className="link">who was told</Link>{runbook(a) && <a className="link" href={runbook(a)} rel="noreferrer noopener" target="_blank">runbook</a>}<span className="id text-soft">{a.id}</span></p>
         </div>
       )}

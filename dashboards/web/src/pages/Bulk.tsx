@@ -5,6 +5,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { get, post, Send } from "../api/client";
 import type { Bulk, BulkCount, BulkItem, BulkSummary, Page } from "../api/types";
+import { useEvery } from "../ui/every";
 import { printable, word } from "../ui/format";
 import { Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
@@ -160,7 +161,8 @@ export function BulkView({ id, onClose }: { id: string; onClose(): void }) {
 }
 
 export function Recent({ onOpen }: { onOpen(id: string): void }) {
-  const query = useQuery({ queryKey: ["bulks"], queryFn: ({ signal }) => get<Page<Bulk>>("/bulk", { limit: 10 }, signal), refetchInterval: (q) => (q.state.data?.data.some(moving) ? 2000 : 30_000), retry: false });
+  const query = useQuery({ queryKey: ["bulks"], queryFn: ({ signal }) => get<Page<Bulk>>("/bulk", { limit: 10 }, signal), retry: false });
+  useEvery(query.data?.data.some(moving) ? 2000 : 30_000, query.refetch);
   // Who may not see them is not told of them.
   if (!query.data?.data.length) return null;
   return (

@@ -5,6 +5,7 @@ import { asCurl, get } from "../api/client";
 import type { Health as HealthRow } from "../api/types";
 import { Chart } from "../ui/Chart";
 import { duration, word } from "../ui/format";
+import { useEvery } from "../ui/every";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
 
@@ -19,7 +20,8 @@ export function Health() {
   const search = useSearch({ strict: false }) as Record<string, string>;
   const navigate = useNavigate();
   const window = search.window ?? "1h";
-  const query = useQuery({ queryKey: ["health", window], queryFn: ({ signal }) => get<HealthRow>("/tasks/monitoring/health", { window }, signal), refetchInterval: everyMs });
+  const query = useQuery({ queryKey: ["health", window], queryFn: ({ signal }) => get<HealthRow>("/tasks/monitoring/health", { window }, signal) });
+  useEvery(everyMs, query.refetch);
   const [trail, setTrail] = useState<Trail>({ t: [], depth: [], failed: [] });
   const h = query.data;
   useEffect(() => {

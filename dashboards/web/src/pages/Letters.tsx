@@ -5,6 +5,7 @@ import { asCurl, get } from "../api/client";
 import type { DeadLetter, ErrorGroup, Page } from "../api/types";
 import { useActions } from "../ui/actions";
 import { printable, word } from "../ui/format";
+import { useEvery } from "../ui/every";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
 import { keep, nothing, setAll, toggle, type Selection } from "../ui/select";
@@ -54,7 +55,8 @@ export function Letters() {
   const params = { ...filter, status: status === "any" ? undefined : status, cursor: search.cursor, limit: 100 };
   const query = useQuery({ queryKey: ["dead-letters", params], queryFn: ({ signal }) => get<Page<DeadLetter>>("/failed-tasks", params, signal), placeholderData: (old) => old });
   // How each error went over the last day; the inbox does without where it is not known.
-  const errors = useQuery({ queryKey: ["errors", "spark"], queryFn: ({ signal }) => get<Page<ErrorGroup>>("/errors", { limit: 200, from: new Date(Date.now() - 86_400_000).toISOString() }, signal), refetchInterval: 30_000, retry: false });
+  const errors = useQuery({ queryKey: ["errors", "spark"], queryFn: ({ signal }) => get<Page<ErrorGroup>>("/errors", { limit: 200, from: new Date(Date.now() - 86_400_000).toISOString() }, signal), retry: false });
+  useEvery(30_000, errors.refetch);
   const set = (s: Search) => void navigate({ to: "/dead-letters", search: { ...search, cursor: undefined, ...s } as never, replace: true });
   const flat = search.group === "none";
   const groups = useMemo(() => (query.data ? (flat ? [{ key: "", letters: query.data.data }] : grouped(query.data.data)) : []), [query.data, flat]);

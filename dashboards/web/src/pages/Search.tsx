@@ -104,7 +104,7 @@ export function Search() {
       ) : (
         <div ref={list} className="panel" role="list" aria-label="Tasks" aria-busy={query.isPlaceholderData} style={{ position: "relative", height: v.getTotalSize() }}>
           {v.getVirtualItems().map((item) => (
-            <div key={item.key} role="listitem" ref={v.measureElement} data-index={item.index} data-task={rows[item.index]!.task_id} className="absolute inset-x-0 top-0 px-3 py-2 grid grid-cols-[1fr_auto] sm:grid-cols-[minmax(0,5fr)_minmax(0,6fr)_9rem] gap-x-4 gap-y-1 border-b border-line" style={{ transform: `translateY(${item.start - v.options.scrollMargin}px)` }}>
+            <div key={item.key} role="listitem" ref={v.measureElement} data-index={item.index} data-task={rows[item.index]!.task_id} className={`absolute inset-x-0 top-0 px-3 py-2 grid grid-cols-[1fr_auto] sm:grid-cols-[minmax(0,5fr)_minmax(0,6fr)_9rem] gap-x-4 gap-y-1 ${item.index ? "border-t border-line" : ""}`} style={{ transform: `translateY(${item.start - v.options.scrollMargin}px)` }}>
               <Row task={rows[item.index]!} />
             </div>
           ))}

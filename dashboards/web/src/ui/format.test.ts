@@ -10,6 +10,7 @@ describe("format", () => {
     expect(moment("2026-01-31T12:00:05Z", "utc", now)).toBe("2026-01-31 12:00:05 UTC");
     expect(moment("garbage", "relative", now)).toBe("garbage");
   });
+  it.each([["11:58:30", "1 min 30 s ago"], ["11:35:05", "24 min ago"], ["10:00:00", "2 h ago"], ["09:55:00", "2 h 5 min ago"]])("is as exact as one cares: %s", (at, text) => expect(moment(`2026-01-31T${at}Z`, "relative", Date.parse("2026-01-31T12:00:00Z"))).toBe(text));
   it("makes marks visible that turn text around", () => expect(printable("a\u202eb")).toBe("a\\u202eb"));
   it("says where a backoff comes from", () => expect(why({ next_attempt: 2, delay_ms: 1, reason: "backoff", base_ms: 1000, factor: 2, jitter_drawn: 1.07 })).toBe("backoff: base 1.0 s, × 2 an attempt, jitter drawn × 1.07"));
 });

@@ -11,6 +11,14 @@ export function duration(ms: number): string {
   return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`;
 }
 
+// age is how long ago something was, as exactly as one still cares.
+function age(ms: number): string {
+  if (ms < 120_000) return duration(ms);
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
+  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h ${Math.floor((ms % 3_600_000) / 60_000)} min`.replace(" 0 min", "");
+  return `${Math.floor(ms / 86_400_000)} d ${Math.floor((ms % 86_400_000) / 3_600_000)} h`.replace(" 0 h", "");
+}
+
 export type Clock = "relative" | "local" | "utc";
 
 export function moment(iso: string, clock: Clock, now: number): string {
@@ -24,7 +32,7 @@ export function moment(iso: string, clock: Clock, now: number): string {
   }
   const ago = now - t;
   if (Math.abs(ago) < 1000) return "now";
-  return ago >= 0 ? `${duration(ago)} ago` : `in ${duration(-ago)}`;
+  return ago >= 0 ? `${age(ago)} ago` : `in ${duration(-ago)}`;
 }
 
 const words: Record<string, string> = {

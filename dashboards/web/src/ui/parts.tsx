@@ -15,7 +15,7 @@ const signs: Record<string, [string, string]> = {
 
 export function Mark({ of }: { of: string }) {
   const [sign, colour] = signs[of] ?? ["·", "text-idle"];
-  return <span className={`${colour} whitespace-nowrap`}><span aria-hidden="true" className="inline-block w-4">{sign}</span>{word(of)}</span>;
+  return <span className={`${colour} whitespace-nowrap`}><span aria-hidden="true" className="inline-block w-4 mr-1 text-center">{sign}</span>{word(of)}</span>;
 }
 
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
