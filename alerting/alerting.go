@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,11 +50,15 @@ type Deps struct {
 	Fleet Fleet
 	// Settings are what operators set before, and over other collectors.
 	Settings SettingReader
+	// OpenSecrets opens what is sealed of a channel that operators set; without it
+	// none of them is in force.
+	OpenSecrets func(namespace, name string, sealed []byte) ([]byte, error)
 }
 
-// SettingReader reads what operators set, in all namespaces.
+// SettingReader reads what operators set, in all namespaces: the latest version
+// of each, deleted or not.
 type SettingReader interface {
-	Settings(ctx context.Context, namespace, kind string) ([]timeline.StoredSetting, error)
+	LatestSettings(ctx context.Context, kind string) ([]timeline.StoredSetting, error)
 }
 
 // Alerting follows a log, decides and delivers. All methods but Write are safe
@@ -77,9 +82,14 @@ type Alerting struct {
 	channels []*deliverer
 	silences *silences
 	// dirty: what holds calls back has changed.
-	dirty   bool
-	stats   Stats
-	file    fileState
+	dirty  bool
+	stats  Stats
+	file   fileState
+	inFile *file
+	// changed: a channel or a rule that operators set has changed. unfit says which of
+	// them are not in force, and why.
+	changed bool
+	unfit   map[settingKey]string
 	dog     *watchdog
 	started bool
 	closed  bool
@@ -104,7 +114,7 @@ func New(cfg Config, deps Deps) (*Alerting, error) {
 	a.life, a.end = context.WithCancel(context.Background())
 	if deps.Publisher != nil {
 		a.channels = append(a.channels, &deliverer{
-			alerting: a, name: RedisChannel, kind: RedisChannel, min: timeline.AlertMedium, notifier: publisherNotifier{deps.Publisher},
+			alerting: a, name: RedisChannel, shown: RedisChannel, source: SourceFile, kind: RedisChannel, min: timeline.AlertMedium, notifier: publisherNotifier{deps.Publisher},
 			timeout: 5 * time.Second, parallel: 1, wake: make(chan struct{}, 1),
 		})
 	}
@@ -112,15 +122,20 @@ func New(cfg Config, deps Deps) (*Alerting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("alerting: %w", err)
 	}
-	a.engine = rule.New(f.rules.Rules, time.Now())
-	channels, err := a.makeChannels(f, nil)
-	if err != nil {
+	if err := channelFaults(append(slices.Clone(a.cfg.Channels), f.channels...)); err != nil {
 		return nil, fmt.Errorf("alerting: %w", err)
 	}
-	a.channels = append(a.channels, channels...)
+	a.engine = rule.New(nil, time.Now())
 	if err := a.open(); err != nil {
 		return nil, fmt.Errorf("alerting: %w", err)
 	}
+	channels, err := a.makeChannels(f, nil)
+	if err != nil {
+		a.lock.Unlock()
+		return nil, errors.Join(fmt.Errorf("alerting: %w", err), a.journal.close())
+	}
+	a.channels = append(a.channels, channels...)
+	a.settleChannels()
 	a.force(f)
 	a.loadCounts()
 	return a, nil
@@ -156,7 +171,6 @@ func (a *Alerting) open() error {
 		}
 		a.journal.add(b)
 	}
-	a.settleChannels()
 	return nil
 }
 
@@ -351,6 +365,7 @@ func (a *Alerting) tick(ctx context.Context) {
 			if rounds%2 == 0 {
 				a.watchFile()
 			}
+			a.reconfigure()
 		}
 	}
 }

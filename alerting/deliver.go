@@ -22,17 +22,20 @@ const (
 // is guarded by the lock of Alerting, as is the queue itself.
 type deliverer struct {
 	alerting *Alerting
-	name     string
-	kind     channel.Type
-	min      timeline.AlertSeverity
-	match    match.Set
-	groupBy  []match.Field
-	notifier channel.Notifier
-	timeout  time.Duration
-	parallel int
-	target   string
-	host     string
-	repeat   time.Duration
+	// name is unique among all, shown what it is called in its namespace; an empty
+	// one means all of them.
+	name, shown, namespace string
+	source                 Source
+	kind                   channel.Type
+	min                    timeline.AlertSeverity
+	match                  match.Set
+	groupBy                []match.Field
+	notifier               channel.Notifier
+	timeout                time.Duration
+	parallel               int
+	target                 string
+	host                   string
+	repeat                 time.Duration
 	// mutable: silences, inhibition and acknowledgements hold its calls back.
 	mutable                  bool
 	groupWait, groupInterval time.Duration
@@ -306,14 +309,14 @@ func backoff(n int) time.Duration {
 }
 
 // newDeliverer makes what delivers a channel of the configuration.
-func (a *Alerting) newDeliverer(c channel.Config) (*deliverer, error) {
-	c = c.WithDefaults()
+func (a *Alerting) newDeliverer(of channelOf) (*deliverer, error) {
+	c := of.WithDefaults()
 	ch, err := channel.New(c, channel.Links{Base: a.cfg.BaseURL})
 	if err != nil {
 		return nil, fmt.Errorf("channel %q: %w", c.Name, err)
 	}
 	d := &deliverer{
-		alerting: a, name: c.Name, kind: c.Type, min: c.Severity(), match: c.Match, notifier: ch, timeout: c.Timeout.D(), parallel: c.Parallel,
+		alerting: a, name: of.key, shown: c.Name, namespace: of.namespace, source: of.source, kind: c.Type, min: c.Severity(), match: c.Match, notifier: ch, timeout: c.Timeout.D(), parallel: c.Parallel,
 		target: c.Target(), host: c.Host(), repeat: c.Repeat.D(), mutable: true, groupWait: c.GroupWait.D(), groupInterval: c.GroupInterval.D(),
 		disableAfter: c.DisableAfter.D(), close: ch.Close, wake: make(chan struct{}, 1), config: &c,
 	}

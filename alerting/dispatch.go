@@ -51,7 +51,7 @@ func (a *Alerting) consider(al *timeline.Alert, now time.Time, round bool) {
 		al.AcknowledgedBy = ack.By
 	}
 	for _, c := range a.channels {
-		if al.Severity < c.min || !c.match.Match(&labels) {
+		if al.Severity < c.min || c.namespace != "" && c.namespace != al.Namespace || !c.match.Match(&labels) {
 			continue
 		}
 		t := a.state.told[al.ID][c.name]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/tasktrail/tasktrail/alerting/channel"
@@ -109,24 +110,28 @@ func (a *Alerting) makeChannels(f *file, old []*deliverer) (out []*deliverer, er
 			}
 		}
 	}()
-	all := append(append([]channel.Config{}, a.cfg.Channels...), f.channels...)
-	if err := channelFaults(all); err != nil {
+	configured := append(slices.Clone(a.cfg.Channels), f.channels...)
+	if err := channelFaults(configured); err != nil {
 		return nil, err
 	}
-	for _, c := range all {
+	all := make([]channelOf, 0, len(configured))
+	for _, c := range configured {
+		all = append(all, channelOf{Config: c, key: c.Name, source: SourceFile})
+	}
+	for _, c := range append(all, a.operatorChannels(configured)...) {
 		if c.Off {
 			continue
 		}
-		c = c.WithDefaults()
+		c.Config = c.WithDefaults()
 		var d *deliverer
 		for _, o := range old {
-			if o.config != nil && o.name == c.Name && reflect.DeepEqual(*o.config, c) {
+			if o.config != nil && o.name == c.key && o.namespace == c.namespace && reflect.DeepEqual(*o.config, c.Config) {
 				d = o
 			}
 		}
 		if d == nil {
 			if d, err = a.newDeliverer(c); err != nil {
-				return nil, err
+				return nil, err // both were checked: it does not come to this
 			}
 			made = append(made, d)
 		}
@@ -137,9 +142,9 @@ func (a *Alerting) makeChannels(f *file, old []*deliverer) (out []*deliverer, er
 
 // force puts what a file says in force, but for its channels.
 func (a *Alerting) force(f *file) {
-	a.file = f.state
+	a.file, a.inFile, a.changed = f.state, f, false
 	a.failures.severities = f.rules.Severities
-	a.engine.Replace(f.rules.Rules)
+	a.engine.Replace(append(slices.Clone(f.rules.Rules), a.operatorRules(f.rules.Rules)...))
 	if a.dog == nil || a.dog.WatchdogConfig != f.watchdog.withDefaults() {
 		a.dog.close()
 		a.dog = newWatchdog(f.watchdog)
@@ -171,7 +176,7 @@ func (a *Alerting) Reload() error {
 		return fmt.Errorf("alerting: %w", err)
 	}
 	a.over(id, "the file is in force", now)
-	a.cfg.Logger.Info("the rules are in force", "rules", len(f.rules.Rules), "channels", len(a.channels))
+	a.cfg.Logger.Info("the rules are in force", "rules", len(a.engine.Rules()), "channels", len(a.channels))
 	return nil
 }
 

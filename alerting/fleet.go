@@ -46,6 +46,8 @@ const (
 	// of settledBatch tasks.
 	settledEvery = 30 * time.Second
 	settledBatch = 1_000
+	// refreshEvery is how often what operators set over other collectors is asked for.
+	refreshEvery = 10 * time.Second
 	// notEvaluatedAfter is for how long rules may go without their answers before
 	// somebody is told.
 	notEvaluatedAfter = 5 * time.Minute
@@ -120,10 +122,10 @@ func (a *Alerting) evaluateOnce(ctx context.Context, e *evaluator, now time.Time
 			a.cfg.Logger.Warn("ask what became of failed tasks", "error", err)
 		}
 	}
-	if a.deps.Settings != nil && now.Sub(e.refreshed) >= settledEvery {
+	if a.deps.Settings != nil && now.Sub(e.refreshed) >= refreshEvery {
 		e.refreshed = now
 		if err := a.refresh(ctx, now); err != nil && ctx.Err() == nil {
-			a.cfg.Logger.Warn("read silences and acknowledgements", "error", err)
+			a.cfg.Logger.Warn("read what operators set", "error", err)
 		}
 	}
 }
@@ -309,8 +311,8 @@ func (a *Alerting) askSettled(ctx context.Context, now time.Time) error {
 
 // refresh takes settings that came over other collectors.
 func (a *Alerting) refresh(ctx context.Context, now time.Time) error {
-	for _, kind := range [...]string{timeline.SettingSilence, timeline.SettingAlertState} {
-		all, err := a.deps.Settings.Settings(ctx, "", kind)
+	for _, kind := range settingKinds {
+		all, err := a.deps.Settings.LatestSettings(ctx, kind)
 		if err != nil {
 			return err
 		}

@@ -50,9 +50,9 @@ func (a *Alerting) Collect(out chan<- prometheus.Metric) {
 		for outcome, n := range map[string]uint64{
 			"delivered": c.Delivered, "retried": c.Retried, "refused": c.Refused, "expired": c.Expired, "overflowed": c.Overflowed, "skipped": c.Skipped,
 		} {
-			count(metricDeliveries, n, c.Name, outcome)
+			count(metricDeliveries, n, c.key(), outcome)
 		}
-		gauge(metricQueued, float64(c.Queued), c.Name)
+		gauge(metricQueued, float64(c.Queued), c.key())
 		oldest, disabled := 0.0, 0.0
 		if !c.OldestAt.IsZero() {
 			oldest = max(now.Sub(c.OldestAt).Seconds(), 0)
@@ -60,7 +60,7 @@ func (a *Alerting) Collect(out chan<- prometheus.Metric) {
 		if c.Disabled != "" {
 			disabled = 1
 		}
-		gauge(metricOldest, oldest, c.Name)
-		gauge(metricDisabled, disabled, c.Name)
+		gauge(metricOldest, oldest, c.key())
+		gauge(metricDisabled, disabled, c.key())
 	}
 }

@@ -40,6 +40,7 @@ func (a *Alerting) inForce(now time.Time) *silences {
 		}
 	}
 	s.index = match.NewIndex(sets)
+	a.state.revision++
 	a.silences = s
 	return s
 }

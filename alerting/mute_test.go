@@ -128,7 +128,7 @@ func TestWhatWasSetOutlivesARestart(t *testing.T) {
 		if n := pass(r, time.Minute); n != 1 || r.Alerts()[1].Severity != timeline.AlertCritical || r.Alerts()[1].AcknowledgedBy != "ann" {
 			t.Errorf("%d calls: %+v", n, r.Alerts())
 		}
-		d, err := a.Deliveries(RedisChannel)
+		d, err := a.Deliveries("", RedisChannel)
 		if err != nil || len(d) != 4 {
 			t.Errorf("%d deliveries on record, %v", len(d), err)
 		}
@@ -215,7 +215,7 @@ func TestAChannelThatFailsForDaysIsDisabledAndComesBackByATest(t *testing.T) {
 		a := openWith(t, Config{MaxAge: 100 * time.Hour}, Deps{Publisher: r})
 		bad := true
 		d := &deliverer{
-			alerting: a, name: "bad", kind: channel.Webhook, min: timeline.AlertMedium, timeout: time.Second, parallel: 2, wake: make(chan struct{}, 1),
+			alerting: a, name: "bad", shown: "bad", kind: channel.Webhook, min: timeline.AlertMedium, timeout: time.Second, parallel: 2, wake: make(chan struct{}, 1),
 			mutable: true, disableAfter: 2 * time.Hour,
 			notifier: notifierFunc(func(channel.Notification) error {
 				if bad {
@@ -254,7 +254,7 @@ func TestAChannelThatFailsForDaysIsDisabledAndComesBackByATest(t *testing.T) {
 		}
 		write(t, a, dead("t2", 1, timeline.FailExhausted))
 		pass(r, time.Minute)
-		ds, err := a.Deliveries("bad")
+		ds, err := a.Deliveries("", "bad")
 		if err != nil || len(ds) == 0 || ds[0].Status != DeliveryDelivered {
 			t.Fatalf("%+v %v", ds, err)
 		}
@@ -272,7 +272,7 @@ func TestAChannelThatFailsForDaysIsDisabledAndComesBackByATest(t *testing.T) {
 			t.Errorf("%+v %v", again, err)
 		}
 		pass(r, time.Second)
-		if ds, _ = a.Deliveries("bad"); ds[0].ID != first.ID || ds[0].Status != DeliveryDelivered {
+		if ds, _ = a.Deliveries("", "bad"); ds[0].ID != first.ID || ds[0].Status != DeliveryDelivered {
 			t.Errorf("sent again: %+v", ds[0])
 		}
 		if _, err := a.Resend("default", "bad", timeline.DeriveID("none")); err == nil {

@@ -3,6 +3,7 @@ package alerting
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tasktrail/tasktrail/alerting/match"
@@ -106,10 +107,10 @@ func (v *setting) parse() error {
 	return nil
 }
 
-// wantsSetting reports whether a kind of setting is alerting's.
-func wantsSetting(kind string) bool {
-	return kind == timeline.SettingSilence || kind == timeline.SettingAlertState
-}
+// settingKinds are the kinds of settings that are alerting's.
+var settingKinds = [...]string{timeline.SettingSilence, timeline.SettingAlertState, timeline.SettingChannel, timeline.SettingRule}
+
+func wantsSetting(kind string) bool { return slices.Contains(settingKinds[:], kind) }
 
 // set takes a version that is newer than what is known.
 func (s *state) set(v *setting) {
@@ -135,13 +136,16 @@ func (a *Alerting) take(namespace string, v timeline.Setting, at time.Time) bool
 		a.cfg.Logger.Warn("a setting can't be read and is not in force", "kind", v.Kind, "id", v.ID, "error", err)
 		return false
 	}
-	if len(a.state.settings) >= maxSettings {
+	if _, known := a.state.settings[n.key()]; !known && len(a.state.settings) >= maxSettings {
 		a.stats.Forgotten++
 		a.cfg.Logger.Warn("too many silences and acknowledgements: one is not in force", "kind", v.Kind, "id", v.ID)
 		return false
 	}
 	a.state.put(record{Setting: n})
 	a.silences = nil
+	if v.Kind == timeline.SettingChannel || v.Kind == timeline.SettingRule {
+		a.changed = true
+	}
 	return true
 }
 

@@ -22,6 +22,8 @@ type state struct {
 	channels map[string]*channelState
 	settings map[settingKey]*setting
 
+	// revision counts the changes of alerts and of what holds them back.
+	revision uint64
 	// maxLog bounds the deliveries kept of a channel.
 	maxLog int
 	// save queues a record; nil while records are read.
@@ -158,6 +160,9 @@ func (s *state) put(r record) {
 }
 
 func (s *state) apply(r record) {
+	if r.Alert != nil || r.Forget != nil || r.Setting != nil || r.Breaker != nil {
+		s.revision++
+	}
 	switch {
 	case r.Task != nil:
 		k := keyOf(r.Task.Namespace, r.Task.TaskID)

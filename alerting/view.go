@@ -33,7 +33,11 @@ type Stats struct {
 // ChannelStats counts the deliveries of one channel since New.
 type ChannelStats struct {
 	Name string
-	Type channel.Type
+	// Namespace is that of a channel which operators set; empty for the others, which
+	// serve all.
+	Namespace string
+	Source    Source
+	Type      channel.Type
 	// Host is where it leads.
 	Host        string
 	MinSeverity timeline.AlertSeverity
@@ -51,6 +55,25 @@ type ChannelStats struct {
 	FailingSince                 time.Time
 	LastSuccessAt, LastFailureAt time.Time
 	LastError                    string
+}
+
+// key names a channel among those of all namespaces.
+func (c *ChannelStats) key() string {
+	if c.Namespace == "" || c.Namespace == timeline.DefaultNamespace {
+		return c.Name
+	}
+	return c.Namespace + "/" + c.Name
+}
+
+// Holder names this collector among those of the fleet.
+func (a *Alerting) Holder() string { return a.holder }
+
+// Revision changes when an alert does, or what holds one back.
+func (a *Alerting) Revision() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inForce(time.Now())
+	return a.state.revision
 }
 
 // Stats returns the counts so far.
@@ -72,7 +95,8 @@ func (a *Alerting) Stats() Stats {
 	for _, c := range a.channels {
 		cs := c.stats
 		st := c.state()
-		cs.Name, cs.Type, cs.Host, cs.MinSeverity = c.name, c.kind, c.host, c.min
+		cs.Name, cs.Namespace, cs.Source = c.shown, c.namespace, c.source
+		cs.Type, cs.Host, cs.MinSeverity = c.kind, c.host, c.min
 		cs.Queued, cs.Disabled, cs.FailingSince = len(st.queue), st.mark.Disabled, st.mark.FailingSince
 		if len(st.queue) > 0 {
 			cs.OldestAt = st.queue[0].CreatedAt
@@ -180,8 +204,8 @@ type Delivery struct {
 	DoneAt     time.Time
 }
 
-func (q *queued) view() Delivery {
-	d := Delivery{Notification: q.Notification, Channel: q.Channel, Seq: q.Seq, Status: q.status, Attempts: q.Count, NextTryAt: q.next, DoneAt: q.doneAt}
+func (c *deliverer) view(q *queued) Delivery {
+	d := Delivery{Notification: q.Notification, Channel: c.shown, Seq: q.Seq, Status: q.status, Attempts: q.Count, NextTryAt: q.next, DoneAt: q.doneAt}
 	if d.Status == "" {
 		d.Status = DeliveryWaiting
 	} else {
@@ -194,9 +218,11 @@ func (q *queued) view() Delivery {
 	return d
 }
 
-func (a *Alerting) find(name string) (*deliverer, error) {
+// find gives the channel of a name that serves a namespace, or any where that is
+// empty.
+func (a *Alerting) find(namespace, name string) (*deliverer, error) {
 	for _, c := range a.channels {
-		if c.name == name {
+		if c.shown == name && (c.namespace == "" || namespace == "" || c.namespace == namespace) {
 			return c, nil
 		}
 	}
@@ -204,17 +230,17 @@ func (a *Alerting) find(name string) (*deliverer, error) {
 }
 
 // Deliveries lists a channel's log, what waits included, the latest first.
-func (a *Alerting) Deliveries(name string) ([]Delivery, error) {
+func (a *Alerting) Deliveries(namespace, name string) ([]Delivery, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c, err := a.find(name)
+	c, err := a.find(namespace, name)
 	if err != nil {
 		return nil, err
 	}
 	st := c.state()
 	out := make([]Delivery, 0, len(st.queue)+len(st.log))
 	for _, q := range append(slices.Clone(st.queue), st.log...) {
-		out = append(out, q.view())
+		out = append(out, c.view(q))
 	}
 	slices.SortFunc(out, func(x, y Delivery) int { return cmp.Compare(y.Seq, x.Seq) })
 	return out, nil
@@ -224,7 +250,7 @@ func (a *Alerting) Deliveries(name string) ([]Delivery, error) {
 func (a *Alerting) Resend(namespace, name string, id timeline.ID) (Delivery, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c, err := a.find(name)
+	c, err := a.find(namespace, name)
 	if err != nil {
 		return Delivery{}, err
 	}
@@ -243,7 +269,7 @@ func (a *Alerting) Resend(namespace, name string, id timeline.ID) (Delivery, err
 		if err := a.commit(time.Now()); err != nil {
 			return Delivery{}, err
 		}
-		return st.queue[len(st.queue)-1].view(), nil
+		return c.view(st.queue[len(st.queue)-1]), nil
 	}
 	return Delivery{}, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
 }
@@ -253,7 +279,7 @@ func (a *Alerting) Resend(namespace, name string, id timeline.ID) (Delivery, err
 // channel that takes it is in use again.
 func (a *Alerting) Test(ctx context.Context, namespace, name string) (Delivery, error) {
 	a.mu.Lock()
-	c, err := a.find(name)
+	c, err := a.find(namespace, name)
 	a.mu.Unlock()
 	if err != nil {
 		return Delivery{}, err
@@ -268,7 +294,7 @@ func (a *Alerting) Test(ctx context.Context, namespace, name string) (Delivery, 
 	defer cancel()
 	n := channel.NewNotification(&al, 0, now)
 	err = c.notifier.Notify(ctx, n)
-	d := Delivery{Notification: n, Channel: name, Status: DeliveryDelivered, Attempts: 1, LastTryAt: now, DoneAt: time.Now().UTC()}
+	d := Delivery{Notification: n, Channel: c.shown, Status: DeliveryDelivered, Attempts: 1, LastTryAt: now, DoneAt: time.Now().UTC()}
 	if err != nil {
 		d.Status, d.Error, d.HTTPStatus = DeliveryFailed, short(err.Error()), channel.AsDelivery(err).Status
 		return d, nil

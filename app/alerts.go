@@ -128,14 +128,25 @@ func (b alertBook) Alert(_ context.Context, scope readmodel.Scope, id timeline.I
 
 func (b alertBook) Channels(context.Context) ([]readmodel.Channel, error) {
 	var out []readmodel.Channel
-	for _, c := range b.alerting.Stats().Channels {
+	for _, c := range append(b.alerting.Stats().Channels, b.alerting.UnfitChannels()...) {
 		out = append(out, readmodel.Channel{
-			Name: c.Name, Type: string(c.Type), Target: c.Host, MinSeverity: c.MinSeverity, Disabled: c.Disabled,
+			Name: c.Name, Namespace: c.Namespace, Source: readmodel.AlertSource(c.Source), Type: string(c.Type), Target: c.Host, MinSeverity: c.MinSeverity, Disabled: c.Disabled,
 			Waiting: c.Queued, OldestWaitingAt: c.OldestAt, Delivered: int64(c.Delivered), Failed: int64(c.Refused),
 			Dropped: int64(c.Expired + c.Overflowed + c.Skipped), LastSuccessAt: c.LastSuccessAt, LastFailureAt: c.LastFailureAt, LastError: c.LastError,
 		})
 	}
 	slices.SortFunc(out, func(x, y readmodel.Channel) int { return cmp.Compare(x.Name, y.Name) })
+	return out, nil
+}
+
+// Rules lists the rules of all namespaces, the file's first.
+func (b alertBook) Rules(context.Context) ([]readmodel.AlertRule, error) {
+	var out []readmodel.AlertRule
+	for _, r := range b.alerting.Rules() {
+		out = append(out, readmodel.AlertRule{
+			Name: r.Name, Kind: string(r.Kind), Severity: r.Severity, Namespace: r.Scope, Source: readmodel.AlertSource(r.Source), Rule: r.JSON, Disabled: r.Unfit,
+		})
+	}
 	return out, nil
 }
 
@@ -162,7 +173,7 @@ func (b alertBook) TestChannel(ctx context.Context, namespace, name string) (rea
 }
 
 func (b alertBook) Deliveries(_ context.Context, scope readmodel.Scope, f readmodel.DeliveryFilter, page readmodel.Page) (readmodel.List[readmodel.Delivery], error) {
-	all, err := b.alerting.Deliveries(f.Channel)
+	all, err := b.alerting.Deliveries(scope.Namespace, f.Channel)
 	if err != nil {
 		return readmodel.List[readmodel.Delivery]{}, asReadmodel(err)
 	}
@@ -174,7 +185,11 @@ func (b alertBook) Deliveries(_ context.Context, scope readmodel.Scope, f readmo
 			rows = append(rows, d)
 		}
 	}
-	return readmodel.PageOf(rows, page, func(d *readmodel.Delivery) readmodel.Position { return readmodel.Position{At: d.QueuedAt, ID: d.ID} }), nil
+	return readmodel.PageOf(rows, page, deliveryPosition), nil
+}
+
+func deliveryPosition(d *readmodel.Delivery) readmodel.Position {
+	return readmodel.Position{At: d.QueuedAt, ID: d.ID}
 }
 
 func (b alertBook) Resend(_ context.Context, scope readmodel.Scope, name, id string) (readmodel.Delivery, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tasktrail/tasktrail/alerting"
@@ -13,8 +14,8 @@ import (
 	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
-// Where query runs apart, the alerts are in the collectors: each puts those it
-// decided on into Redis, and query shows what it finds there.
+// Where several processes share a Redis, each collector has the alerts that it
+// decided on itself, and puts them where the others and query find them.
 const (
 	sharedAlertsName  = "alerts"
 	sharedAlertsEvery = 2 * time.Second
@@ -24,16 +25,38 @@ const (
 	maxSharedAlerts = 2000
 )
 
-// shareAlerts puts a collector's alerts where query finds them, until ctx ends.
-func shareAlerts(ctx context.Context, a *alerting.Alerting, l *live.Live, holder string) {
+// startAlertShare tells the other processes of this one's alerts and answers
+// what they ask about its channels, where there can be others.
+func (a *App) startAlertShare(ctx context.Context) {
+	if a.embeddedRedis {
+		return
+	}
+	sharing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { shareAlerts(sharing, a.alerting, a.live) })
+	running.Go(func() {
+		if err := answerAlertQuestions(sharing, alertBook{a.alerting}, a.live); err != nil && sharing.Err() == nil {
+			a.log.Error("questions about channels are not answered", "error", err)
+		}
+	})
+	a.undo.pushFunc("sharing of alerts", func() { stop(); running.Wait() })
+}
+
+// shareAlerts puts a collector's alerts where others find them, until ctx ends.
+// What did not change is not sent again: that it still holds is.
+func shareAlerts(ctx context.Context, a *alerting.Alerting, l *live.Live) {
 	tick := time.NewTicker(sharedAlertsEvery)
 	defer tick.Stop()
+	var body []byte
+	var told uint64
 	for {
-		body, err := json.Marshal(alertRows(a))
-		if err == nil {
-			// Redis that is away is noticed and told of elsewhere; the next turn is soon.
-			_ = l.Share(ctx, sharedAlertsName, holder, body, sharedAlertsFor)
+		if revision := a.Revision(); body == nil || revision != told {
+			if b, err := json.Marshal(alertRows(a)); err == nil {
+				body, told = b, revision
+			}
 		}
+		// Redis that is away is noticed and told of elsewhere; the next turn is soon.
+		_ = l.Share(ctx, sharedAlertsName, a.Holder(), body, sharedAlertsFor)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -60,17 +83,30 @@ func alertRows(a *alerting.Alerting) []readmodel.AlertRow {
 	return rows
 }
 
-// sharedAlerts reads what the collectors share.
-type sharedAlerts struct{ live *live.Live }
+// sharedAlerts reads what the collectors share, and this process's own alerts
+// where it has some.
+type sharedAlerts struct {
+	live *live.Live
+	own  *alerting.Alerting
+}
 
 func (s sharedAlerts) rows(ctx context.Context, scope readmodel.Scope) ([]readmodel.AlertRow, error) {
 	bodies, err := s.live.Shared(ctx, sharedAlertsName)
-	if err != nil {
-		return nil, err
+	if err != nil && s.own == nil {
+		return nil, err // else what is known here is shown
 	}
 	// The alert of one task may stand at several collectors, which its events came
 	// to; the latest word counts.
 	latest := map[timeline.ID]readmodel.AlertRow{}
+	if s.own != nil {
+		s.own.Views(scope.Namespace, func(v *alerting.View) bool {
+			if scope.UserID == "" || v.UserID == scope.UserID {
+				latest[v.ID] = rowOf(v)
+			}
+			return false
+		})
+		delete(bodies, s.own.Holder())
+	}
 	for holder, body := range bodies {
 		var rows []readmodel.AlertRow
 		if err := json.Unmarshal(body, &rows); err != nil {

@@ -68,8 +68,10 @@ type App struct {
 	undo    cleanups
 	failed  chan error
 	addrs   Addresses
-	// commandKey authenticates commands in Redis.
+	// commandKey authenticates commands in Redis, and what follows from it seals.
 	commandKey string
+	// embeddedRedis: no other process shares the broker.
+	embeddedRedis bool
 
 	metrics   *prometheus.Registry
 	auth      *auth.Authenticator

@@ -127,7 +127,7 @@ func (a *App) startRedis(ctx context.Context) error {
 		return err
 	}
 	a.undo.push("redis broker", func(context.Context) error { return b.Stop() })
-	a.addrs.Redis, a.set.RedisURL = b.Addr(), b.URL()
+	a.addrs.Redis, a.set.RedisURL, a.embeddedRedis = b.Addr(), b.URL(), true
 	return nil
 }
 

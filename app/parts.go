@@ -40,7 +40,9 @@ func (a *App) startAlerting(ctx context.Context) error {
 	}
 	var err error
 	a.past = &past{store: a.store}
-	a.alerting, err = alerting.New(cfg, alerting.Deps{Publisher: a.live, Past: a.past, Settled: a.store, Fleet: a.live, Settings: a.store})
+	a.alerting, err = alerting.New(cfg, alerting.Deps{
+		Publisher: a.live, Past: a.past, Settled: a.store, Fleet: a.live, Settings: a.store, OpenSecrets: a.openChannelSecrets,
+	})
 	if err != nil {
 		return err
 	}
@@ -51,16 +53,7 @@ func (a *App) startAlerting(ctx context.Context) error {
 	if err := a.alerting.Start(ctx); err != nil {
 		return err
 	}
-	if a.role == RoleCollector {
-		holder, _, err := secretFile(a.set.DataDir, "collector-name", "")
-		if err != nil {
-			return err
-		}
-		sharing, stop := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan struct{})
-		go func() { defer close(done); shareAlerts(sharing, a.alerting, a.live, holder) }()
-		a.undo.pushFunc("sharing of alerts", func() { stop(); <-done })
-	}
+	a.startAlertShare(ctx)
 	return nil
 }
 
@@ -127,10 +120,12 @@ func (a *App) startQuery(ctx context.Context) error {
 		Servers: queueServers{a.live}, RequeueSecret: requeueSecret,
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
 	}
-	if a.alerting != nil {
+	deps.Alerts, deps.Channels = sharedAlerts{live: a.live, own: a.alerting}, askedAlerting{live: a.live, own: a.alerting}
+	if a.embeddedRedis {
 		deps.Alerts, deps.Channels = alertBook{a.alerting}, alertBook{a.alerting}
-	} else {
-		deps.Alerts = sharedAlerts{a.live}
+	}
+	if a.role != RoleQuery || a.set.CommandKey != "" {
+		deps.AlertSettings = alertSettings{a} // else the collectors open with a key that is not known here
 	}
 	a.query, err = query.New(query.Config{
 		Addr: a.set.HTTPAddr, TLS: certs, SecureCookies: a.set.SecureCookies, SessionKey: []byte(key), UI: web.FS(),

@@ -25,6 +25,7 @@ type Live struct {
 	hub    *hub
 	active *activeSet
 	stats  counters
+	shares shares
 
 	// marker is this process's own key in Redis: when it is gone, so is the rest.
 	marker string

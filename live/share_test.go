@@ -28,3 +28,55 @@ func TestWhatProcessesShare(t *testing.T) {
 		}
 	})
 }
+
+// A body that did not change is not sent again, but its time goes on; one that
+// Redis lost is put again.
+func TestWhatIsTheSameIsToldOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		l, other := start(t, Config{URL: url}), start(t, Config{URL: url})
+		read := func() string {
+			t.Helper()
+			got, err := other.Shared(t.Context(), "alerts")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(got["a"])
+		}
+		share := func(body string, ttl time.Duration) {
+			t.Helper()
+			if err := l.Share(t.Context(), "alerts", "a", []byte(body), ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		share("one", time.Minute)
+		if got := read(); got != "one" {
+			t.Fatalf("%q", got)
+		}
+		// Whatever stands in the body's place stays there: the same is not sent.
+		at := sharedBodyKey("alerts", "a")
+		if err := l.client.Set(t.Context(), at, "kept", time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+		share("one", time.Hour)
+		if got := l.client.Get(t.Context(), at).Val(); got != "kept" {
+			t.Errorf("the same body was sent again: %q", got)
+		}
+		if left := l.client.PTTL(t.Context(), at).Val(); left < 30*time.Minute {
+			t.Errorf("its time did not go on: %v", left)
+		}
+		if err := l.client.Del(t.Context(), at).Err(); err != nil {
+			t.Fatal(err)
+		}
+		share("one", time.Minute)
+		if got := l.client.Get(t.Context(), at).Val(); got != "one" {
+			t.Errorf("what was lost was not put again: %q", got)
+		}
+		share("two", time.Minute)
+		if got := read(); got != "two" {
+			t.Errorf("%q", got)
+		}
+		if who, err := other.Sharers(t.Context(), "alerts"); err != nil || len(who) != 1 || who[0] != "a" {
+			t.Errorf("%v %v", who, err)
+		}
+	})
+}

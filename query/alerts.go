@@ -20,7 +20,7 @@ func (s *Server) alerts() (AlertReader, error) {
 
 func (s *Server) getAlerts(r *request) error {
 	p := r.params
-	states, parseState := words([]timeline.AlertState{timeline.AlertFiring, timeline.AlertResolved})
+	states, parseState := words([]timeline.AlertState{timeline.AlertPending, timeline.AlertFiring, timeline.AlertResolved})
 	filter := readmodel.AlertFilter{
 		States:     enumList(p, "state", states, parseState),
 		Severities: enumList(p, "severity", []string{"medium", "high", "critical"}, timeline.ParseAlertSeverity),
@@ -124,6 +124,9 @@ func partFailure(part, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	var f *failure
+	if errors.Is(err, ErrNoAlerting) {
+		return &failure{code: codeUnavailable, detail: ErrNoAlerting.Error(), retryAfter: 5 * time.Second, cause: err}
+	}
 	if errors.As(readFailure(what, err), &f) {
 		return unavailable(part, fmt.Errorf("%s: %w", what, err))
 	}

@@ -20,7 +20,10 @@ func concrete(r route) string {
 	ids := map[string]string{"/tasks": "failed", "/failed-tasks": letterID("failed", 1), "/bulk": testBulk, "/silences": testSilence,
 		"/alerts": timeline.TaskAlertID("default", "failed").String(), "/channels": "msg_1", "/keys": testKey}
 	room, _, _ := strings.Cut(r.path[1:], "/")
-	name := map[string]string{"channels": "hook", "providers": "bank", "task-types": "payment"}[room]
+	name := map[string]string{"channels": "hook", "providers": "bank", "rules": "too%20many", "task-types": "payment"}[room]
+	if r.path == "/channels/:name" {
+		name = "team" // it was set over the API
+	}
 	return base + strings.NewReplacer(":id", ids["/"+room], ":name", name, ":fingerprint", "fp1:0011223344556677").Replace(r.path)
 }
 

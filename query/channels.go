@@ -25,10 +25,11 @@ func (s *Server) getChannels(r *request) error {
 	if err != nil {
 		return partFailure(channelPart, "list channels", err)
 	}
-	if rows == nil {
-		rows = []readmodel.Channel{}
+	set, err := s.settings.all(r.ctx, r.scope.Namespace, timeline.SettingChannel)
+	if err != nil {
+		return err
 	}
-	return r.answer(fiber.StatusOK, listBody[readmodel.Channel]{Data: rows})
+	return r.answer(fiber.StatusOK, listBody[readmodel.Channel]{Data: withChannelSettings(rows, set, r.scope.Namespace)})
 }
 
 // testChannel sends a notification that says it is a test, and answers with how

@@ -122,6 +122,9 @@ type Deps struct {
 	Channels  ChannelManager
 	Providers ProviderReader
 	Keys      KeyManager
+	// AlertSettings checks channels and rules that operators set. Without it none can
+	// be.
+	AlertSettings AlertSettings
 	// Servers knows which queues are served. Without it answers do not say so.
 	Servers QueueServers
 	// RequeueSecret derives the secret that calls to a queue's re-enqueue URL are

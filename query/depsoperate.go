@@ -2,6 +2,8 @@ package query
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/tasktrail/tasktrail/query/auth"
@@ -43,8 +45,10 @@ type AlertReader interface {
 // their deliveries are shown by namespace. What is not there is
 // [readmodel.ErrNotFound].
 type ChannelManager interface {
-	// Channels lists the channels by name.
+	// Channels lists the channels of all namespaces, by name.
 	Channels(ctx context.Context) ([]readmodel.Channel, error)
+	// Rules lists the rules of all namespaces, the file's first.
+	Rules(ctx context.Context) ([]readmodel.AlertRule, error)
 	// TestChannel sends a notification that says it is a test, once and at once, and
 	// returns how that went. An error says that it could not be tried.
 	TestChannel(ctx context.Context, namespace, channel string) (readmodel.Delivery, error)
@@ -53,6 +57,23 @@ type ChannelManager interface {
 	// Resend queues a delivery again, under its id, and returns it.
 	Resend(ctx context.Context, scope readmodel.Scope, channel, id string) (readmodel.Delivery, error)
 }
+
+// AlertSettings checks what operators set for alerting, and seals what is secret.
+// Their errors say what is wrong by a *[timeline.FieldError].
+type AlertSettings interface {
+	// Channel makes the setting of a channel from its JSON in the words of the file of
+	// rules. What is secret and not given stays as before, which may be nil. A webhook
+	// without a secret, or with rotate, gets a new one, which is returned, and keeps
+	// the one before beside it.
+	Channel(namespace, name string, body json.RawMessage, before *timeline.ChannelSetting, rotate bool) (v timeline.ChannelSetting, secret string, err error)
+	// Rule checks a rule in the words of the file of rules.
+	Rule(namespace string, body json.RawMessage) error
+	// TryRule says when a rule would have fired.
+	TryRule(ctx context.Context, namespace string, body json.RawMessage, from, to time.Time) (readmodel.RuleTrial, error)
+}
+
+// ErrNoAlerting says that no process which raises alerts can be asked.
+var ErrNoAlerting = errors.New("no collector is running that raises alerts")
 
 // ProviderReader reads the state of providers' breakers.
 type ProviderReader interface {

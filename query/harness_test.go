@@ -109,7 +109,7 @@ func start(t *testing.T, change ...func(*Config, *Deps)) *harness {
 	h := &harness{t: t, store: querytest.NewStore(), broker: querytest.NewBroker(), ops: querytest.NewOperations(), log: &logBuffer{}}
 	cfg := Config{Addr: "127.0.0.1:0", RatePerSecond: 1e6, RateBurst: 1e6, BulkInterval: 20 * time.Millisecond}
 	deps := Deps{
-		Settings: h.store, Alerts: h.ops, Channels: h.ops, Providers: h.ops, Keys: h.ops,
+		Settings: h.store, Alerts: h.ops, Channels: h.ops, AlertSettings: h.ops, Providers: h.ops, Keys: h.ops,
 		RequeueSecret: func(namespace, queue, salt string) (string, error) {
 			return "whsec_" + namespace + "+" + queue + "+" + salt, nil
 		},
@@ -322,7 +322,8 @@ func (h *harness) fill() {
 func (h *harness) operations() {
 	h.ops.AddAlert(readmodel.AlertRow{Alert: timeline.Alert{ID: timeline.TaskAlertID("default", "failed"), Rule: "task_failed", Severity: timeline.AlertHigh,
 		State: timeline.AlertFiring, Title: "payment failed", Namespace: "default", TaskID: "failed", TaskType: "payment", UserID: "u1", StartsAt: at, UpdatedAt: at}})
-	h.ops.AddChannel(readmodel.Channel{Name: "hook", Type: "webhook", Target: "hooks.example.com", MinSeverity: timeline.AlertMedium})
+	h.ops.AddChannel(readmodel.Channel{Name: "hook", Type: "webhook", Target: "hooks.example.com", MinSeverity: timeline.AlertMedium, Source: readmodel.FromFile})
+	h.ops.AddRule(readmodel.AlertRule{Name: "workers die", Kind: "lost_tasks", Severity: timeline.AlertHigh, Source: readmodel.FromFile, Rule: json.RawMessage(`{"name":"workers die","kind":"lost_tasks","above":3}`)})
 	h.ops.AddDelivery(readmodel.Delivery{ID: "msg_1", Channel: "hook", AlertID: timeline.TaskAlertID("default", "failed"), Title: "payment failed",
 		Severity: timeline.AlertHigh, State: timeline.AlertFiring, Status: readmodel.DeliveryFailed, Attempts: 3, HTTPStatus: 400, QueuedAt: at, LastTryAt: at})
 	h.ops.AddProvider(readmodel.Provider{Provider: "bank", State: timeline.BreakerOpen, Since: at, Opened: 1,
@@ -339,6 +340,8 @@ func (h *harness) operations() {
 	set(timeline.SettingSilence, testSilence, readmodel.Silence{ID: testSilence, Match: readmodel.AlertMatch{Providers: []string{"bank"}},
 		StartsAt: at, EndsAt: at.Add(time.Hour), Reason: "being mended", CreatedBy: "admin", CreatedAt: at})
 	set(timeline.SettingRequeueURL, "orders", timeline.RequeueURL{URL: "https://old.example.com/requeue", Salt: "s1"})
+	set(timeline.SettingChannel, "team", timeline.ChannelSetting{Config: json.RawMessage(`{"name":"team","type":"slack"}`), Sealed: []byte("x"), Host: "hooks.slack.com"})
+	set(timeline.SettingRule, "too many", map[string]any{"name": "too many", "kind": "failure_rate", "above": 0.2})
 	done := bulkProgress{Total: 1, Succeeded: 1}
 	set(timeline.SettingBulk, testBulk, bulkHeader{ID: testBulk, Action: bulkRetry, Status: bulkCompleted, CreatedBy: "key:user", UserID: "u1",
 		CreatedAt: time.Now(), UpdatedAt: time.Now(), EndedAt: time.Now(), Rate: 10, Total: 1, Progress: &done})

@@ -59,6 +59,7 @@ const (
 	codeRunClaimed          code = "run_claimed"
 	codeIdempotencyInUse    code = "idempotency_key_in_use"
 	codeAlertResolved       code = "alert_resolved"
+	codeSetInFile           code = "set_in_file"
 	codeBulkEnded           code = "bulk_ended"
 	codeBodyTooLarge        code = "body_too_large"
 	codeUnsupportedMedia    code = "unsupported_media_type"
@@ -103,6 +104,7 @@ var statuses = map[code]struct {
 	codeRunClaimed:          {409, "Another request starts this run"},
 	codeIdempotencyInUse:    {409, "The first request with this key is being worked on"},
 	codeAlertResolved:       {409, "The alert is resolved"},
+	codeSetInFile:           {409, "The configuration has one of this name"},
 	codeBulkEnded:           {409, "The bulk action has ended"},
 	codeBodyTooLarge:        {413, "The body is too large"},
 	codeUnsupportedMedia:    {415, "The body is not JSON"},

@@ -25,6 +25,12 @@ func (s *Store) Settings(ctx context.Context, namespace, kind string) ([]timelin
 	return s.settings(ctx, false, condition, clickhouse.Named("kind", kind), clickhouse.Named("ns", namespace))
 }
 
+// LatestSettings is [Store.Settings] with what was deleted: whoever follows
+// settings has to hear of that too.
+func (s *Store) LatestSettings(ctx context.Context, kind string) ([]timeline.StoredSetting, error) {
+	return s.settings(ctx, true, "kind = {kind:String}", clickhouse.Named("kind", kind))
+}
+
 // Setting returns the highest version of one setting, deleted or not, so that its
 // next version can be made; [readmodel.ErrNotFound] where there never was one.
 func (s *Store) Setting(ctx context.Context, namespace, kind, id string) (timeline.StoredSetting, error) {

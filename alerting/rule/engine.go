@@ -52,7 +52,7 @@ func New(rules []Rule, began time.Time) *Engine {
 // use to it.
 func (r *Rule) key() string {
 	m, _ := r.Match.MarshalJSON() // a map of strings
-	return fmt.Sprint(r.Name, "|", r.Kind, "|", string(m), "|", r.By, "|", slotOf(r.Window), "|", r.Schedule.Cron, r.Schedule.Every)
+	return fmt.Sprint(r.id(), "|", r.Kind, "|", string(m), "|", r.By, "|", slotOf(r.Window), "|", r.Schedule.Cron, r.Schedule.Every)
 }
 
 // Replace takes other rules into force. What those that stay have counted stays.
@@ -108,7 +108,7 @@ func (e *Engine) Observe(r *wire.Record, now time.Time) {
 	}
 	labels := LabelsOf(r)
 	for _, w := range watches {
-		if !w.Match.Match(&labels) {
+		if !w.about(&labels) {
 			continue
 		}
 		key := w.groupOf(&labels)

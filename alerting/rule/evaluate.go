@@ -173,6 +173,9 @@ func (r *Rule) home() match.Labels {
 	if name, ok := r.Match.Single(match.Namespace); ok {
 		ns = name
 	}
+	if r.Scope != "" {
+		ns = r.Scope
+	}
 	return match.Labels{match.Namespace: ns}
 }
 
@@ -293,7 +296,7 @@ func (j *job) gauges(ctx context.Context, now time.Time, past Past) ([]reading, 
 	}
 	sums := map[match.Labels]Gauge{}
 	for _, g := range got {
-		if !j.w.Match.Match(&g.Labels) {
+		if !j.w.about(&g.Labels) {
 			continue
 		}
 		key := j.w.groupOf(&g.Labels)

@@ -96,6 +96,9 @@ func (p *parser) rule(n *yaml.Node) {
 	} else if r.Clear > r.Above {
 		p.fault(n, "clear is above above: want at most as much, so that the alert ends below where it began")
 	}
+	if s := p.section(n); s != nil {
+		r.JSON = s.JSON
+	}
 	p.file.Rules = append(p.file.Rules, r)
 }
 

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/tasktrail/tasktrail/alerting/match"
@@ -45,8 +46,13 @@ func Kinds() []Kind {
 
 // Rule is one rule, with its defaults in place.
 type Rule struct {
-	// Name is unique; it is part of the alerts' ids.
+	// Name is unique within its Scope; it is part of the alerts' ids.
 	Name string
+	// Scope is the namespace that the rule was set in and is about; empty for a file's,
+	// which is about all.
+	Scope string
+	// JSON is the rule as it was written.
+	JSON json.RawMessage
 	Kind Kind
 	// Match says which tasks it is about; everything where it is empty.
 	Match match.Set
@@ -83,6 +89,19 @@ type Rule struct {
 	// Quiet is after how long without it an error counts as regressed. Defaults to
 	// 7 days.
 	Quiet time.Duration
+}
+
+// id names a rule among those of all namespaces.
+func (r *Rule) id() string {
+	if r.Scope == "" || r.Scope == timeline.DefaultNamespace {
+		return r.Name
+	}
+	return r.Scope + "/" + r.Name
+}
+
+// about reports whether a rule is about a task.
+func (r *Rule) about(l *match.Labels) bool {
+	return (r.Scope == "" || r.Scope == l[match.Namespace]) && r.Match.Match(l)
 }
 
 // Severities say how loudly a failed task calls.

@@ -125,7 +125,7 @@ func (e *Engine) Findings() []Finding {
 	rules := map[string]*Rule{}
 	for _, w := range e.watches {
 		r := w.Rule
-		rules[w.Name] = &r
+		rules[r.id()] = &r
 	}
 	var out []Finding
 	for _, t := range e.tracks {

@@ -62,7 +62,7 @@ func (e *Engine) track(w *watch, readings []reading, now time.Time) (out []Findi
 			if !r.holds || len(e.tracks) >= maxGroups*4 {
 				return
 			}
-			t = &Track{Rule: w.Name, Labels: k.labels, Condition: k.condition, Detail: k.detail}
+			t = &Track{Rule: w.id(), Labels: k.labels, Condition: k.condition, Detail: k.detail}
 			e.tracks[k] = t
 		}
 		changed := t.step(w, r, now)
@@ -76,13 +76,13 @@ func (e *Engine) track(w *watch, readings []reading, now time.Time) (out []Findi
 	}
 	for i := range readings {
 		r := &readings[i]
-		k := trackKey{w.Name, r.labels, r.condition, r.detail}
+		k := trackKey{w.id(), r.labels, r.condition, r.detail}
 		measured[k] = true
 		step(k, r)
 	}
 	// What is measured no more is over.
 	for k := range e.tracks {
-		if k.rule == w.Name && !measured[k] {
+		if k.rule == w.id() && !measured[k] {
 			step(k, &reading{labels: k.labels, over: true})
 		}
 	}
@@ -143,14 +143,14 @@ func (t *Track) step(w *watch, r *reading, now time.Time) (changed bool) {
 func (e *Engine) drop(now time.Time) (out []Finding) {
 	names := map[string]bool{}
 	for _, w := range e.watches {
-		names[w.Name] = true
+		names[w.id()] = true
 	}
 	for k, t := range e.tracks {
 		if names[k.rule] {
 			continue
 		}
 		t.State, t.EndedAt, t.Text = timeline.AlertResolved, now, "the rule is not in force any more"
-		out = append(out, Finding{&Rule{Name: k.rule, Severity: timeline.AlertMedium}, *t})
+		out = append(out, Finding{&Rule{Name: strings.TrimPrefix(k.rule, k.labels[match.Namespace]+"/"), Severity: timeline.AlertMedium}, *t})
 		delete(e.tracks, k)
 	}
 	return out

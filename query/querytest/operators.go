@@ -13,12 +13,13 @@ import (
 )
 
 // Operations is what alerting and the keys are in a process, in memory; it
-// implements query.AlertReader, ChannelManager, ProviderReader and KeyManager, and
-// is safe for concurrent use.
+// implements query.AlertReader, ChannelManager, AlertSettings, ProviderReader and
+// KeyManager, and is safe for concurrent use.
 type Operations struct {
 	mu         sync.Mutex
 	alerts     []readmodel.AlertRow
 	channels   []readmodel.Channel
+	rules      []readmodel.AlertRule
 	deliveries []readmodel.Delivery
 	providers  []readmodel.Provider
 	history    map[string][]readmodel.BreakerChange
@@ -94,6 +95,18 @@ func (o *Operations) Channels(context.Context) ([]readmodel.Channel, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.channels), o.Err
+}
+
+// AddRule adds a rule.
+func (o *Operations) AddRule(r readmodel.AlertRule) {
+	o.change(func() { o.rules = append(o.rules, r) })
+}
+
+// Rules implements query.ChannelManager.
+func (o *Operations) Rules(context.Context) ([]readmodel.AlertRule, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.rules), o.Err
 }
 
 // TestChannel implements query.ChannelManager.

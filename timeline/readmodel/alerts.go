@@ -1,6 +1,7 @@
 package readmodel
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -138,6 +139,63 @@ type Channel struct {
 	LastSuccessAt time.Time `json:"last_success_at,omitzero"`
 	LastFailureAt time.Time `json:"last_failure_at,omitzero"`
 	LastError     string    `json:"last_error,omitempty"`
+
+	// Namespace is whose alerts it is for; empty for those of all.
+	Namespace string      `json:"namespace,omitempty"`
+	Source    AlertSource `json:"source,omitempty"`
+	// Config is how it was set over the API, without what is secret.
+	Config    json.RawMessage `json:"config,omitempty"`
+	ChangedAt time.Time       `json:"changed_at,omitzero"`
+	ChangedBy string          `json:"changed_by,omitempty"`
+}
+
+// AlertSource is where a channel or an alert rule comes from.
+type AlertSource string
+
+// The sources: the configuration and its file of rules, which the API shows and
+// does not change, and the API.
+const (
+	FromFile AlertSource = "file"
+	FromAPI  AlertSource = "api"
+)
+
+// AlertRule is a rule in force, or one that would be.
+type AlertRule struct {
+	Name     string                 `json:"name"`
+	Kind     string                 `json:"kind"`
+	Severity timeline.AlertSeverity `json:"severity,omitzero"`
+	// Namespace is whose tasks it is about; empty for those of all.
+	Namespace string      `json:"namespace,omitempty"`
+	Source    AlertSource `json:"source"`
+	// Rule is the rule as it was written.
+	Rule json.RawMessage `json:"rule,omitempty"`
+	// Disabled says why it is not in force; empty where it is.
+	Disabled  string    `json:"disabled,omitempty"`
+	ChangedAt time.Time `json:"changed_at,omitzero"`
+	ChangedBy string    `json:"changed_by,omitempty"`
+}
+
+// RuleTrial says when a rule would have fired.
+type RuleTrial struct {
+	From    time.Time    `json:"from"`
+	To      time.Time    `json:"to"`
+	Events  int64        `json:"events"`
+	Held    int          `json:"held"`
+	Firings []RuleFiring `json:"firings"`
+	// Omitted is how many firings more there were.
+	Omitted int `json:"omitted,omitempty"`
+}
+
+// RuleFiring is one time that a rule would have fired; EndedAt is zero where it
+// would fire still.
+type RuleFiring struct {
+	FiredAt   time.Time              `json:"fired_at"`
+	EndedAt   time.Time              `json:"ended_at,omitzero"`
+	Severity  timeline.AlertSeverity `json:"severity,omitzero"`
+	Condition string                 `json:"condition,omitempty"`
+	Title     string                 `json:"title"`
+	Text      string                 `json:"text,omitempty"`
+	TaskID    string                 `json:"task_id,omitempty"`
 }
 
 // DeliveryStatus is what became of a notification.
