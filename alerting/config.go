@@ -20,6 +20,9 @@ type Config struct {
 	RulesFile string
 	// Channels are where alerts go, beside Redis and the file's. Defaults to none.
 	Channels []channel.Config
+	// AllowPrivate lets the channels that operators set lead to private addresses where
+	// they ask for it. Defaults to false.
+	AllowPrivate bool
 	// BaseURL is where the UI is reached, for links. Defaults to none.
 	BaseURL string
 	// Thresholds say from which amount on a failed task is critical, where no file

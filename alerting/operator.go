@@ -165,6 +165,7 @@ func (a *Alerting) openChannel(v *setting) (channel.Config, error) {
 		return c, errors.New("its secrets can't be read")
 	}
 	c.Name, c.URL, c.Secrets, c.RoutingKey = v.ID, secrets.URL, secrets.Secrets, secrets.RoutingKey
+	c.AllowPrivate = c.AllowPrivate && a.cfg.AllowPrivate
 	return c, c.WithDefaults().Validate()
 }
 

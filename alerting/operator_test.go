@@ -45,7 +45,7 @@ func TestChannelsAndRulesThatOperatorsSet(t *testing.T) {
 	if err := os.WriteFile(file, []byte("rules: [{name: of the file, kind: lost_tasks, above: 9}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Dir: filepath.Join(dir, "state"), RulesFile: file, EvaluateEvery: 10 * time.Millisecond}
+	cfg := Config{Dir: filepath.Join(dir, "state"), RulesFile: file, AllowPrivate: true, EvaluateEvery: 10 * time.Millisecond}
 	begin := func() *Alerting {
 		a := openWith(t, cfg, Deps{OpenSecrets: openShut})
 		if err := a.Start(t.Context()); err != nil {

@@ -97,6 +97,9 @@ func (s alertSettings) Channel(namespace, name string, body json.RawMessage, bef
 	if err != nil {
 		return timeline.ChannelSetting{}, "", err
 	}
+	if c.AllowPrivate && !s.app.set.WebhookAllowPrivate {
+		return timeline.ChannelSetting{}, "", &timeline.FieldError{Field: "allow_private", Want: "set webhook_allow_private where this service and its collectors are configured: whoever sets a channel over the API reaches no private address without"}
+	}
 	for _, field := range []string{"url", "secrets", "routing_key"} {
 		delete(all, field)
 	}

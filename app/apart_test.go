@@ -11,11 +11,77 @@ import (
 	"time"
 
 	"github.com/tasktrail/tasktrail/agent"
+	"github.com/tasktrail/tasktrail/alerting/channel/channeltest"
 	"github.com/tasktrail/tasktrail/app/uptest"
 	"github.com/tasktrail/tasktrail/internal/proctest"
 	"github.com/tasktrail/tasktrail/live/livetest"
 	"github.com/tasktrail/tasktrail/timeline"
 )
+
+// channelsApart sets a channel and a rule at the query service: the collectors
+// call, say how that went, send again, and are asked what they deliver.
+func channelsApart(t *testing.T, a *uptest.Apart) {
+	t.Helper()
+	hook := channeltest.New(t, channeltest.SecretA)
+	call := func(method, path, body string, want int, out any) {
+		t.Helper()
+		if status, err := a.Call(method, path, body, out); status != want {
+			t.Fatalf("%s %s: %d %v", method, path, status, err)
+		}
+	}
+	type delivery struct {
+		ID, Status string
+		AlertID    string `json:"alert_id"`
+	}
+	call("PUT", "/channels/hook", fmt.Sprintf(`{"type":"webhook","url":%q,"secrets":[%q],"allow_private":true}`, hook.URL, channeltest.SecretA), 201, nil)
+	call("PUT", "/rules/nothing", `{"kind":"lost_tasks","above":1000}`, 201, nil)
+	proctest.Eventually(t, 40*time.Second, "the call of an alert over the new channel, from both collectors", func() (bool, string) {
+		return len(hook.Alerts()) >= 1, fmt.Sprint(len(hook.Alerts()))
+	})
+	if al := hook.Alerts()[0]; al.TaskID != "transfer-1" || al.ID != timeline.TaskAlertID("default", "transfer-1") {
+		t.Errorf("%+v", al)
+	}
+	var tested delivery
+	proctest.Eventually(t, 40*time.Second, "a test over the channel", func() (bool, string) {
+		_, err := a.Call("POST", "/channels/hook/test", "", &tested)
+		return err == nil && tested.Status == "delivered", fmt.Sprintf("%+v %v", tested, err)
+	})
+	var log struct{ Data []delivery }
+	proctest.Eventually(t, 20*time.Second, "the channel's log", func() (bool, string) {
+		_, err := a.Call("GET", "/channels/hook/deliveries?status=delivered", "", &log)
+		return err == nil && len(log.Data) >= 1, fmt.Sprintf("%+v %v", log, err)
+	})
+	before := len(hook.Got())
+	call("POST", "/channels/hook/deliveries/"+log.Data[0].ID+"/resend", "", 202, nil)
+	proctest.Eventually(t, 20*time.Second, "the delivery again", func() (bool, string) {
+		calls := hook.Got()
+		return len(calls) > before && calls[len(calls)-1].ID == log.Data[0].ID, fmt.Sprint(len(calls))
+	})
+	call("POST", "/channels/hook/deliveries/"+timeline.DeriveID("nosuch").String()+"/resend", "", 404, nil)
+	call("POST", "/channels/nosuch/test", "", 404, nil)
+	var channels struct {
+		Data []struct {
+			Name, Source string
+			Delivered    int
+		}
+	}
+	call("GET", "/channels", "", 200, &channels)
+	if len(channels.Data) != 2 || channels.Data[0].Name != "hook" || channels.Data[0].Source != "api" || channels.Data[0].Delivered < 2 || channels.Data[1].Name != "redis" {
+		t.Errorf("%+v", channels)
+	}
+	var rules struct{ Data []struct{ Name, Source, Disabled string } }
+	call("GET", "/rules", "", 200, &rules)
+	if len(rules.Data) != 1 || rules.Data[0].Source != "api" || rules.Data[0].Disabled != "" {
+		t.Errorf("%+v", rules)
+	}
+	var trial struct{ Events int }
+	call("POST", "/rules/try", `{"rule":{"name":"x","kind":"consecutive_failures","failures":1},"since":"1h"}`, 200, &trial)
+	if trial.Events == 0 {
+		t.Errorf("%+v", trial)
+	}
+	call("DELETE", "/channels/hook", "", 204, nil)
+	hook.Check(t)
+}
 
 // Two collectors and a query service over one ClickHouse and one Redis: a task
 // that failed at an agent of one collector is seen, alerted and retried through
@@ -66,6 +132,8 @@ func TestThePartsApart(t *testing.T) {
 		_, err := a.Call("GET", "/alerts", "", &alerts)
 		return err == nil && len(alerts.Data) == 1 && alerts.Data[0].Severity == "critical", fmt.Sprintf("%+v %v", alerts, err)
 	})
+
+	channelsApart(t, a)
 
 	broken.Store(false)
 	if status, err := a.Call("POST", "/tasks/transfer-1/retry", `{"reason":"the account is open again"}`, nil); err != nil || status != 202 {

@@ -30,7 +30,7 @@ const collectorGC = 50
 
 func (a *App) startAlerting(ctx context.Context) error {
 	cfg := alerting.Config{
-		Dir: filepath.Join(a.set.DataDir, "alerting"), RulesFile: a.set.AlertRules, BaseURL: a.set.PublicURL, Logger: a.log,
+		Dir: filepath.Join(a.set.DataDir, "alerting"), RulesFile: a.set.AlertRules, BaseURL: a.set.PublicURL, AllowPrivate: a.set.WebhookAllowPrivate, Logger: a.log,
 	}
 	if a.set.WebhookURL != "" {
 		cfg.Channels = append(cfg.Channels, channel.Config{

@@ -66,7 +66,7 @@ type Settings struct {
 
 	WebhookURL          string `yaml:"webhook_url" usage:"URL that alerts are posted to, signed after Standard Webhooks"`
 	WebhookSecret       string `yaml:"webhook_secret" usage:"whsec_ secret of the webhook's signature"`
-	WebhookAllowPrivate bool   `yaml:"webhook_allow_private" usage:"let the webhook go to loopback and private addresses"`
+	WebhookAllowPrivate bool   `yaml:"webhook_allow_private" usage:"let the webhook, and channels set over the API, go to loopback and private addresses"`
 
 	RequeueAllow string `yaml:"requeue_allow" usage:"ranges of private addresses that re-enqueue URLs may lead to, such as 10.1.0.0/16, separated by commas"`
 

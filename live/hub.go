@@ -98,6 +98,16 @@ func (h *hub) remove(s *Subscription) {
 	h.poke()
 }
 
+// inForce gives what is closed when Redis has confirmed a topic.
+func (h *hub) inForce(name string) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t := h.topics[name]; t != nil {
+		return t.confirmed
+	}
+	return nil
+}
+
 // expectGap makes the subscription hear of the moment its topics are in force,
 // where they are not by now.
 func (h *hub) expectGap(s *Subscription, open []<-chan struct{}) {
@@ -153,10 +163,12 @@ func (h *hub) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
-			_ = h.live.seen(err)
-			h.live.cfg.Logger.Debug("receive from redis", "error", err)
+		if err == nil {
+			wait = 50 * time.Millisecond
+			continue // nothing was left to listen to: there is nothing to wait for
 		}
+		_ = h.live.seen(err)
+		h.live.cfg.Logger.Debug("receive from redis", "error", err)
 		if time.Since(began) > 5*time.Second {
 			wait = 50 * time.Millisecond
 		}

@@ -26,6 +26,7 @@ type Live struct {
 	active *activeSet
 	stats  counters
 	shares shares
+	asked  asked
 
 	// marker is this process's own key in Redis: when it is gone, so is the rest.
 	marker string

@@ -44,7 +44,7 @@ func StartApart(t testing.TB, redisURL string, collectors int) *Apart {
 	}
 	env := []string{
 		"TASKTRAIL_CLICKHOUSE_DSN=" + a.DSN, "TASKTRAIL_REDIS_URL=" + redisURL, "TASKTRAIL_ADMIN_TOKEN=" + a.Token, "TASKTRAIL_TOKEN=" + a.Token,
-		"TASKTRAIL_COMMAND_KEY=0123456789abcdef0123456789abcdef", "TASKTRAIL_SESSION_KEY=0123456789abcdef0123456789abcdef",
+		"TASKTRAIL_COMMAND_KEY=0123456789abcdef0123456789abcdef", "TASKTRAIL_SESSION_KEY=0123456789abcdef0123456789abcdef", "TASKTRAIL_WEBHOOK_ALLOW_PRIVATE=true",
 	}
 	if out, err := a.Run("migrate", "--clickhouse-dsn", a.DSN); err != nil {
 		t.Fatalf("migrate: %v\n%s", err, out)
