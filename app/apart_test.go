@@ -69,7 +69,9 @@ func channelsApart(t *testing.T, a *uptest.Apart) {
 	if len(channels.Data) != 2 || channels.Data[0].Name != "hook" || channels.Data[0].Source != "api" || channels.Data[0].Delivered < 2 || channels.Data[1].Name != "redis" {
 		t.Errorf("%+v", channels)
 	}
-	var rules struct{ Data []struct{ Name, Source, Disabled string } }
+	var rules struct {
+		Data []struct{ Name, Source, Disabled string }
+	}
 	call("GET", "/rules", "", 200, &rules)
 	if len(rules.Data) != 1 || rules.Data[0].Source != "api" || rules.Data[0].Disabled != "" {
 		t.Errorf("%+v", rules)

@@ -673,6 +673,39 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/channels/{name}": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example on-call
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set a channel of the namespace; a new secret is shown this once
+         * @description The body has the fields that a channel has in the file of alert rules, and is checked alike. It is for the alerts of
+         *     its namespace, and in force within some ten seconds. `url`, `secrets` and `routing_key` are kept sealed and never
+         *     shown again; where they are left out, those from before stay. A webhook without `secrets` is given one. A channel of
+         *     the configuration is not changed here (409).
+         */
+        put: operations["setChannel"];
+        post?: never;
+        /** Delete a channel that was set over the API, and with it what it has not delivered */
+        delete: operations["deleteChannel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/channels/{name}/test": {
         parameters: {
             query?: {
@@ -751,6 +784,75 @@ export interface paths {
         /** Send a notification again, under its id */
         post: operations["resendDelivery"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The alert rules of the file and those set over the API */
+        get: operations["listRules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/try": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say when a rule would have fired */
+        post: operations["tryRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{name}": {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example on-call
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set an alert rule of the namespace
+         * @description The body has the fields that a rule has in the file of alert rules, and is checked alike: an error names the field by
+         *     its path. It is about the tasks of its namespace, and in force within some ten seconds. A rule of the file is not
+         *     changed here (409).
+         */
+        put: operations["setRule"];
+        post?: never;
+        /** Delete a rule that was set over the API; its alerts are over */
+        delete: operations["deleteRule"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1385,7 +1487,7 @@ export interface components {
             rule: string;
             severity: components["schemas"]["AlertSeverity"];
             /** @enum {string} */
-            state: "firing" | "resolved";
+            state: "pending" | "firing" | "resolved";
             title: string;
             text?: string;
             namespace: string;
@@ -1452,6 +1554,76 @@ export interface components {
             last_success_at?: components["schemas"]["Time"];
             last_failure_at?: components["schemas"]["Time"];
             last_error?: string;
+            /** @description Whose alerts it is for; absent for those of all */
+            namespace?: string;
+            /**
+             * @description What stands in the configuration is shown and not changed here
+             * @enum {string}
+             */
+            source?: "file" | "api";
+            /** @description How it was set over the API, without what is secret */
+            config?: Record<string, never>;
+            changed_at?: components["schemas"]["Time"];
+            changed_by?: string;
+        };
+        /** @description A channel in the words of the file of alert rules. */
+        ChannelConfig: {
+            /** @enum {string} */
+            type: "webhook" | "alertmanager" | "slack" | "pagerduty";
+            url?: string;
+            secrets?: string[];
+            routing_key?: string;
+            /** @description Make a new secret of a webhook; calls are signed with the one before, too */
+            rotate_secret?: boolean;
+            min_severity?: components["schemas"]["AlertSeverity"];
+            /** @description Why it is changed */
+            reason?: string;
+        };
+        ChangedChannel: components["schemas"]["Channel"] & {
+            /** @description A webhook's new secret, this once */
+            secret?: string;
+        };
+        /** @description An alert rule in the words of the file of alert rules. */
+        RuleConfig: {
+            name?: string;
+            kind: string;
+        };
+        AlertRule: {
+            name: string;
+            kind: string;
+            severity?: components["schemas"]["AlertSeverity"];
+            /** @description Whose tasks it is about; absent for those of all */
+            namespace?: string;
+            /**
+             * @description What stands in the file is shown and not changed here
+             * @enum {string}
+             */
+            source: "file" | "api";
+            /** @description The rule as it was written */
+            rule?: Record<string, never>;
+            /** @description Why it is not in force */
+            disabled?: string;
+            changed_at?: components["schemas"]["Time"];
+            changed_by?: string;
+        };
+        RuleTrial: {
+            from: components["schemas"]["Time"];
+            to: components["schemas"]["Time"];
+            /** @description How many events were looked at */
+            events: number;
+            /** @description How often it held and was over before it fired */
+            held: number;
+            /** @description How many firings more there were */
+            omitted?: number;
+            firings: {
+                fired_at: components["schemas"]["Time"];
+                ended_at?: components["schemas"]["Time"];
+                severity?: components["schemas"]["AlertSeverity"];
+                condition?: string;
+                title: string;
+                text?: string;
+                task_id?: string;
+            }[];
         };
         Delivery: {
             id: string;
@@ -1460,7 +1632,7 @@ export interface components {
             title: string;
             severity?: components["schemas"]["AlertSeverity"];
             /** @enum {string} */
-            state?: "firing" | "resolved";
+            state?: "pending" | "firing" | "resolved";
             /** @enum {string} */
             status: "waiting" | "delivered" | "failed" | "dropped";
             attempts: number;
@@ -3873,6 +4045,157 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    setChannel: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example on-call
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "type": "webhook",
+                 *       "url": "https://hooks.example.com/tasktrail",
+                 *       "min_severity": "critical"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChannelConfig"];
+            };
+        };
+        responses: {
+            /** @description It is changed */
+            200: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "on-call",
+                     *       "type": "webhook",
+                     *       "target": "hooks.example.com",
+                     *       "waiting": 0,
+                     *       "delivered": 0,
+                     *       "failed": 0,
+                     *       "dropped": 0,
+                     *       "namespace": "default",
+                     *       "source": "api",
+                     *       "config": {
+                     *         "name": "on-call",
+                     *         "type": "webhook",
+                     *         "min_severity": "critical"
+                     *       },
+                     *       "changed_at": "2026-01-31T12:00:00Z",
+                     *       "changed_by": "admin"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChangedChannel"];
+                };
+            };
+            /** @description It is set */
+            201: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "on-call",
+                     *       "type": "webhook",
+                     *       "target": "hooks.example.com",
+                     *       "waiting": 0,
+                     *       "delivered": 0,
+                     *       "failed": 0,
+                     *       "dropped": 0,
+                     *       "namespace": "default",
+                     *       "source": "api",
+                     *       "config": {
+                     *         "name": "on-call",
+                     *         "type": "webhook",
+                     *         "min_severity": "critical"
+                     *       },
+                     *       "changed_at": "2026-01-31T12:00:00Z",
+                     *       "changed_by": "admin",
+                     *       "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChangedChannel"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteChannel: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example on-call
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     testChannel: {
         parameters: {
             query?: {
@@ -4047,6 +4370,291 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Delivery"];
                 };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listRules: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rules */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "name": "payments are failing",
+                     *           "kind": "failure_rate",
+                     *           "severity": "critical",
+                     *           "namespace": "default",
+                     *           "source": "api",
+                     *           "rule": {
+                     *             "name": "payments are failing",
+                     *             "kind": "failure_rate",
+                     *             "above": "20%",
+                     *             "match": {
+                     *               "type": "payment*"
+                     *             },
+                     *             "severity": "critical"
+                     *           },
+                     *           "changed_at": "2026-01-31T12:00:00Z",
+                     *           "changed_by": "admin"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["AlertRule"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    tryRule: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "rule": {
+                 *         "name": "payments are failing",
+                 *         "kind": "failure_rate",
+                 *         "above": "20%"
+                 *       },
+                 *       "since": "24h"
+                 *     }
+                 */
+                "application/json": {
+                    rule: components["schemas"]["RuleConfig"];
+                    /**
+                     * @description How far back, such as 90m, 24h or 7d; at most 366d
+                     * @default 7d
+                     */
+                    since?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description When, the latest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "from": "2026-01-30T12:00:00Z",
+                     *       "to": "2026-01-31T12:00:00Z",
+                     *       "events": 81234,
+                     *       "held": 0,
+                     *       "firings": [
+                     *         {
+                     *           "fired_at": "2026-01-31T02:00:00Z",
+                     *           "ended_at": "2026-01-31T02:20:00Z",
+                     *           "severity": "high",
+                     *           "title": "payments are failing",
+                     *           "text": "12 of 40 runs failed within 10m (30 %)"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RuleTrial"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    setRule: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example on-call
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "kind": "failure_rate",
+                 *       "above": "20%",
+                 *       "match": {
+                 *         "type": "payment*"
+                 *       },
+                 *       "severity": "critical"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RuleConfig"];
+            };
+        };
+        responses: {
+            /** @description It is changed */
+            200: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "payments are failing",
+                     *       "kind": "failure_rate",
+                     *       "severity": "critical",
+                     *       "namespace": "default",
+                     *       "source": "api",
+                     *       "rule": {
+                     *         "name": "payments are failing",
+                     *         "kind": "failure_rate",
+                     *         "above": "20%",
+                     *         "match": {
+                     *           "type": "payment*"
+                     *         },
+                     *         "severity": "critical"
+                     *       },
+                     *       "changed_at": "2026-01-31T12:00:00Z",
+                     *       "changed_by": "admin"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertRule"];
+                };
+            };
+            /** @description It is set */
+            201: {
+                headers: {
+                    /** @description Where to look */
+                    Location?: string;
+                    /** @description true where this is the answer to an earlier request with the same key */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "payments are failing",
+                     *       "kind": "failure_rate",
+                     *       "severity": "critical",
+                     *       "namespace": "default",
+                     *       "source": "api",
+                     *       "rule": {
+                     *         "name": "payments are failing",
+                     *         "kind": "failure_rate",
+                     *         "above": "20%",
+                     *         "match": {
+                     *           "type": "payment*"
+                     *         },
+                     *         "severity": "critical"
+                     *       },
+                     *       "changed_at": "2026-01-31T12:00:00Z",
+                     *       "changed_by": "admin"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertRule"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteRule: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+            };
+            header?: {
+                /** @description The same key with the same body gives the first answer again, marked Idempotency-Replayed; with another body 422. Remembered for 24 h. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The name, percent-encoded as one segment.
+                 * @example on-call
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
