@@ -14,6 +14,7 @@ import (
 	"github.com/tasktrail/tasktrail/live"
 	"github.com/tasktrail/tasktrail/live/requeue"
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
 // startRequeue begins to post the retries of queues that no agent serves to the URLs
@@ -28,7 +29,7 @@ func (a *App) startRequeue(ctx context.Context) error {
 		return err
 	}
 	r, err := requeue.New(requeue.Config{Source: source, Allow: allow, Logger: a.log}, requeue.Deps{
-		Commands: a.live, Writer: a.collector, Registry: requeueRegistry{a},
+		Commands: a.live, Writer: a.collector, Registry: requeueRegistry{a}, States: requeueStates{a},
 	})
 	if err != nil {
 		return err
@@ -92,4 +93,49 @@ type queueServers struct{ live *live.Live }
 
 func (s queueServers) Served(ctx context.Context, namespace, queue string) (bool, error) {
 	return s.live.Served(ctx, namespace, queue, false)
+}
+
+// requeueStates keeps in Redis how the URLs answer, where every query process finds
+// it.
+type requeueStates struct{ app *App }
+
+const (
+	sharedRequeueName = "requeue "
+	sharedRequeueFor  = 30 * 24 * time.Hour
+)
+
+// SetRequeueState implements requeue.States.
+func (s requeueStates) SetRequeueState(ctx context.Context, namespace, queue string, state readmodel.RequeueState) {
+	if before, err := s.RequeueStates(ctx, namespace); err == nil { // what another collector, or this one before its restart, saw
+		b := before[queue]
+		if state.DeliveredAt.IsZero() {
+			state.DeliveredAt = b.DeliveredAt
+		}
+		if state.ErrorAt.IsZero() {
+			state.Error, state.ErrorAt = b.Error, b.ErrorAt
+		}
+	}
+	body, err := json.Marshal(state)
+	if err == nil {
+		err = s.app.live.Share(ctx, sharedRequeueName+namespace, queue, body, sharedRequeueFor)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.app.log.Debug("keep how a re-enqueue URL answers", "queue", queue, "error", err)
+	}
+}
+
+// RequeueStates is what is known of a namespace's URLs, by queue.
+func (s requeueStates) RequeueStates(ctx context.Context, namespace string) (map[string]readmodel.RequeueState, error) {
+	all, err := s.app.live.Shared(ctx, sharedRequeueName+namespace)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]readmodel.RequeueState, len(all))
+	for queue, body := range all {
+		var state readmodel.RequeueState
+		if json.Unmarshal(body, &state) == nil {
+			out[queue] = state
+		}
+	}
+	return out, nil
 }

@@ -84,6 +84,9 @@ func cancelCommand(e *timeline.Event) timeline.Command {
 		ID: cancelID(e.Namespace, e.Task.ID, e.Run), Kind: timeline.CommandCancel, Task: e.Task, Run: e.Run,
 		Operator: e.Operator, RequestedAt: e.OccurredAt,
 	}
+	if e.DeadLetter != nil && e.DeadLetter.SourceID == timeline.RequeueURLSource {
+		c.SourceID = e.DeadLetter.SourceID
+	}
 	c.Input, c.Output = nil, nil
 	return c
 }
@@ -199,6 +202,8 @@ func placeKey(id string) string { return "tasktrail:command:" + id }
 type answer struct {
 	namespace, queue, task string
 	run                    int
+	// foreign: no agent wrote it, so that a cancel was posted to the queue's URL.
+	foreign bool
 }
 
 // ackRetries takes answered retries off their streams. An answer may name
@@ -251,14 +256,15 @@ func (l *Live) ackRetryPart(ctx context.Context, answers []answer) error {
 	return nil
 }
 
-// addCancels puts cancels where every agent of their queue finds them.
+// addCancels puts cancels where every agent of their queue finds them, or whoever
+// posts to the queue's URL.
 func (l *Live) addCancels(ctx context.Context, commands []timeline.Command) error {
 	for part := range chunks(commands, 200) {
 		asked, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 		_, err := l.client.Pipelined(asked, func(pipe redis.Pipeliner) error {
 			for i := range part {
 				c := &part[i]
-				keys := keysOf(c.Namespace, c.Queue)
+				keys := place{queue: c.Queue, url: c.SourceID == timeline.RequeueURLSource}.keys(c.Namespace)
 				s, err := l.seal(keys.cancels, c)
 				if err != nil {
 					return err
@@ -291,8 +297,12 @@ func (l *Live) ackCancels(ctx context.Context, ended []answer) error {
 	}
 	byKey := map[string][]string{}
 	for _, a := range ended {
-		key := keysOf(a.namespace, a.queue).cancels
-		byKey[key] = append(byKey[key], cancelID(a.namespace, a.task, a.run).String())
+		keys, id := keysOf(a.namespace, a.queue), cancelID(a.namespace, a.task, a.run).String()
+		byKey[keys.cancels] = append(byKey[keys.cancels], id)
+		if a.foreign {
+			own := keys.forURL().cancels
+			byKey[own] = append(byKey[own], id)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()

@@ -121,5 +121,5 @@ func keyOf(r *wire.Record) runKey {
 }
 
 func answerOf(r *wire.Record) answer {
-	return answer{orDefault(string(r.Namespace)), string(r.Queue), string(r.TaskID), r.Run}
+	return answer{orDefault(string(r.Namespace)), string(r.Queue), string(r.TaskID), r.Run, len(r.SourceID) == 0}
 }

@@ -38,7 +38,7 @@ func (l *Live) URLCommands(ctx context.Context, source, namespace, queue string)
 func (l *Live) deliver(ctx context.Context, source, namespace string, queues []string, url bool) <-chan timeline.Command {
 	out := make(chan timeline.Command)
 	d := &delivery{
-		live: l, source: source, url: url, out: out, fresh: true, sent: map[string]struct{}{},
+		live: l, source: source, url: url, out: out, fresh: true, sent: map[string]time.Time{},
 		claim: time.Now().Add(l.claimEvery()),
 	}
 	var wake []string
@@ -67,8 +67,8 @@ type delivery struct {
 	out    chan<- timeline.Command
 	// fresh: what the source took in an earlier connection is still to be sent.
 	fresh bool
-	// sent are the cancels this connection has sent and still finds.
-	sent map[string]struct{}
+	// sent is when this connection sent the cancels that it still finds.
+	sent map[string]time.Time
 	// ownedSent is when this connection sent what waits for the source alone.
 	ownedSent map[string]time.Time
 	// announced is when the queues were last said to be served.
@@ -294,7 +294,8 @@ func (d *delivery) drop(ctx context.Context, q queueKeys, entry, id string, why 
 	return nil
 }
 
-// cancels sends the cancels that this connection has not sent yet.
+// cancels sends the cancels that this connection has not sent yet. Those for a URL
+// come again, for it may not have answered.
 func (d *delivery) cancels(ctx context.Context) error {
 	asked, cancel := context.WithTimeout(ctx, d.live.cfg.Timeout)
 	defer cancel()
@@ -309,7 +310,7 @@ func (d *delivery) cancels(ctx context.Context) error {
 		return fmt.Errorf("read cancels: %w", err)
 	}
 	oldest := time.Now().Add(-d.live.cfg.CommandTTL)
-	found := map[string]struct{}{}
+	now, found := time.Now(), map[string]time.Time{}
 	for i, q := range d.queues {
 		var gone []string
 		for id, v := range all[i].Val() {
@@ -327,10 +328,11 @@ func (d *delivery) cancels(ctx context.Context) error {
 				gone = append(gone, id)
 				continue
 			}
-			found[id] = struct{}{}
-			if _, sent := d.sent[id]; sent {
+			if at, sent := d.sent[id]; sent && (!d.url || now.Sub(at) < d.live.cfg.RedeliverAfter) {
+				found[id] = at
 				continue
 			}
+			found[id] = now
 			select {
 			case <-ctx.Done():
 				return ctx.Err()

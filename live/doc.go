@@ -25,7 +25,8 @@
 // them. A retry waits in the stream tasktrail:commands:{namespace}:{queue}, read
 // by the consumer group "agents"; a cancel stands in the hash
 // tasktrail:cancels:{namespace}:{queue}, from which every agent of the queue
-// gets it. In keys and before topics, the characters : { } and % of a namespace
+// gets it. What goes to a queue's re-enqueue URL waits beside both, under the same
+// names and :url. In keys and before topics, the characters : { } and % of a namespace
 // or queue are percent-encoded, so that no two of them share a name.
 //
 // A stream is never trimmed: that would lose commands nobody has taken. Its

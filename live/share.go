@@ -17,7 +17,7 @@ import (
 )
 
 // maxShared bounds the holders that are read.
-const maxShared = 100
+const maxShared = 1000
 
 // shares remembers what was told and read, so that a body crosses the network
 // where it changed alone.

@@ -40,13 +40,37 @@ func (s *Server) cancelTask(r *request, o order) (accepted, error) {
 	case !snap.CancelRequestedAt.IsZero():
 		return a, nil
 	}
+	target, err := s.cancelTarget(r, events, snap)
+	if err != nil {
+		return accepted{}, err
+	}
 	task := snap.Task
 	task.Input = nil
 	e := s.operatorEvent(r, task, timeline.CancelRequested, max(snap.Run, 1), timeline.Operator{Actor: r.principal.ID, Reason: o.reason, CommandID: a.CommandID})
+	if target != nil {
+		e.DeadLetter, a.Served = &timeline.DeadLetterRef{SourceID: timeline.RequeueURLSource}, new(true)
+	}
 	if err := s.write(r.ctx, r.scope, e); err != nil {
 		return accepted{}, err
 	}
 	return a, nil
+}
+
+// cancelTarget is the re-enqueue URL that a cancel is posted to, nil where the agents
+// of the queue take it; or says that nobody could.
+func (s *Server) cancelTarget(r *request, events []timeline.Event, snap timeline.Snapshot) (*timeline.RequeueURL, error) {
+	if byAgent(events) {
+		return nil, nil
+	}
+	target, err := s.requeueURL(r.ctx, r.scope.Namespace, snap.Queue)
+	if target != nil || err != nil {
+		return target, err
+	}
+	// It may have been enqueued by a foreign SDK for a worker with an agent.
+	if served := s.served(r.ctx, r.scope.Namespace, snap.Queue, nil); served == nil || *served {
+		return nil, nil
+	}
+	return nil, fail(codeNotCancellable, "no agent runs the task, and no re-enqueue URL is registered for its queue: stop it where it runs")
 }
 
 // discardDeadLetter gives a pending dead letter up.

@@ -130,6 +130,8 @@ type Deps struct {
 	// RequeueSecret derives the secret that calls to a queue's re-enqueue URL are
 	// signed with; the caller keeps the salt. Without it none can be registered.
 	RequeueSecret func(namespace, queue, salt string) (string, error)
+	// RequeueStates knows how re-enqueue URLs answer. Without it nothing is said of it.
+	RequeueStates RequeueStates
 	// Leases makes one of several processes work on bulk actions. Without it this
 	// process takes itself to be the only one.
 	Leases Leaser

@@ -32,6 +32,12 @@ type QueueServers interface {
 	Served(ctx context.Context, namespace, queue string) (bool, error)
 }
 
+// RequeueStates knows how the calls of re-enqueue URLs went.
+type RequeueStates interface {
+	// RequeueStates returns what is known of a namespace's URLs, by queue.
+	RequeueStates(ctx context.Context, namespace string) (map[string]readmodel.RequeueState, error)
+}
+
 // AlertReader reads alerts.
 type AlertReader interface {
 	// Alerts lists alerts, the latest started first. The scope's user sees the alerts

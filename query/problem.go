@@ -65,6 +65,7 @@ const (
 	codeUnsupportedMedia    code = "unsupported_media_type"
 	codeNotReplayable       code = "not_replayable"
 	codeNotRequeueable      code = "not_requeueable"
+	codeNotCancellable      code = "not_cancellable"
 	codePatchNotApplicable  code = "patch_not_applicable"
 	codeIdempotencyMismatch code = "idempotency_key_reused"
 	codeTooMany             code = "too_many"
@@ -110,6 +111,7 @@ var statuses = map[code]struct {
 	codeUnsupportedMedia:    {415, "The body is not JSON"},
 	codeNotReplayable:       {422, "The original input is not to be had"},
 	codeNotRequeueable:      {422, "Nothing can run the task again"},
+	codeNotCancellable:      {422, "Nothing can stop the task"},
 	codePatchNotApplicable:  {422, "The input cannot be edited"},
 	codeIdempotencyMismatch: {422, "The idempotency key stands for another request"},
 	codeTooMany:             {422, "There are too many"},

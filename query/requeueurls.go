@@ -26,6 +26,9 @@ type requeueView struct {
 	ChangedBy  string    `json:"changed_by,omitempty"`
 	// FormerSecretUntil is until when calls are signed with the secret before, too.
 	FormerSecretUntil time.Time `json:"former_secret_until,omitzero"`
+	// RequeueState is how the latest calls went; absent where none was made, or it is
+	// not known.
+	*readmodel.RequeueState
 	// Secret stands in the first answer to its making alone.
 	Secret string `json:"secret,omitempty"`
 }
@@ -46,6 +49,12 @@ func (s *Server) getRequeueURLs(r *request) error {
 	if err != nil {
 		return err
 	}
+	var states map[string]readmodel.RequeueState
+	if s.deps.RequeueStates != nil {
+		if states, err = s.deps.RequeueStates.RequeueStates(r.ctx, r.scope.Namespace); err != nil {
+			s.log.Warn("look how re-enqueue URLs answer", "error", err)
+		}
+	}
 	out := listBody[requeueView]{Data: []requeueView{}}
 	for _, v := range rows {
 		u, err := decodeSetting[timeline.RequeueURL](v)
@@ -53,7 +62,12 @@ func (s *Server) getRequeueURLs(r *request) error {
 			s.log.Warn("a re-enqueue URL cannot be read", "error", err)
 			continue
 		}
-		out.Data = append(out.Data, s.viewRequeue(v, u))
+		view := s.viewRequeue(v, u)
+		// Calls before the latest change may have gone elsewhere.
+		if state, ok := states[v.ID]; ok && (state.DeliveredAt.After(v.ChangedAt) || state.ErrorAt.After(v.ChangedAt)) {
+			view.RequeueState = &state
+		}
+		out.Data = append(out.Data, view)
 	}
 	return r.answer(fiber.StatusOK, out)
 }

@@ -21,12 +21,18 @@ import (
 
 // post is the JSON body of a call, in the form of Standard Webhooks.
 type post struct {
-	// Type is task.retry.
+	// Type is task.retry or task.cancel.
 	Type string `json:"type"`
-	// Timestamp is when the retry was asked for.
+	// Timestamp is when it was asked for.
 	Timestamp time.Time `json:"timestamp"`
-	Data      postData  `json:"data"`
+	Data      any       `json:"data"`
 }
+
+// The types of posts.
+const (
+	typeRetry  = "task.retry"
+	typeCancel = "task.cancel"
+)
 
 // postData is what is needed to put the task's next run into a queue.
 type postData struct {
@@ -66,7 +72,28 @@ func bodyOf(c *timeline.Command) ([]byte, error) {
 	if c.Operator != nil {
 		d.Actor, d.Comment = c.Operator.Actor, c.Operator.Reason
 	}
-	return json.Marshal(post{Type: "task.retry", Timestamp: c.RequestedAt, Data: d})
+	return json.Marshal(post{Type: typeRetry, Timestamp: c.RequestedAt, Data: d})
+}
+
+// cancelData is what is needed to find a run and stop it.
+type cancelData struct {
+	CommandID timeline.ID `json:"command_id"`
+	Namespace string      `json:"namespace"`
+	TaskID    string      `json:"task_id"`
+	Type      string      `json:"type,omitempty"`
+	Queue     string      `json:"queue"`
+	// Run is the number of the run to stop.
+	Run     int    `json:"run"`
+	Actor   string `json:"actor,omitempty"`
+	Comment string `json:"comment,omitempty"`
+}
+
+func cancelBodyOf(c *timeline.Command) ([]byte, error) {
+	d := cancelData{CommandID: c.ID, Namespace: c.Namespace, TaskID: c.Task.ID, Type: c.Type, Queue: c.Queue, Run: c.Run}
+	if c.Operator != nil {
+		d.Actor, d.Comment = c.Operator.Actor, c.Operator.Reason
+	}
+	return json.Marshal(post{Type: typeCancel, Timestamp: c.RequestedAt, Data: d})
 }
 
 // refusal is why a retry was not taken.
@@ -103,7 +130,7 @@ func (c *caller) close() { c.client.CloseIdleConnections() }
 // maxAnswerBytes is how much of an answer is read; its text is for the record.
 const maxAnswerBytes = 2 << 10
 
-// post makes one call; nil where the task is in the receiver's queue.
+// post makes one call; nil where the receiver has taken it.
 func (c *caller) post(ctx context.Context, t *Target, id string, body []byte) *refusal {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, bytes.NewReader(body))
 	if err != nil {
@@ -130,7 +157,8 @@ func (c *caller) post(ctx context.Context, t *Target, id string, body []byte) *r
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
-	// 409: it has the run already, which a call that is made again may find.
+	// 409: it has the run already, or it has ended, which a call that is made again may
+	// find.
 	if resp.StatusCode/100 == 2 || resp.StatusCode == http.StatusConflict {
 		return nil
 	}

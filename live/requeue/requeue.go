@@ -1,11 +1,13 @@
-// Package requeue carries retries to queues that no agent serves: it takes their
-// commands as an agent would and posts each, signed, to the URL that an operator
-// registered for the queue. Whoever answers there puts the task into its own queue
-// again.
+// Package requeue carries retries and cancels to queues that no agent serves: it
+// takes their commands as an agent would and posts each, signed, to the URL that an
+// operator registered for the queue. Whoever answers there puts the task into its own
+// queue again, or has its worker stop it.
 //
 // It runs no task and decides nothing about one. A post that is not taken is tried
-// again, for as long as the request may wait; one that is refused for good ends the
-// run it asked for, visibly, and its dead letter is pending again.
+// again, for as long as the request may wait. A retry that is refused for good ends
+// the run it asked for, visibly, and its dead letter is pending again; a cancel that
+// is refused stands on the timeline as ignored. That a cancel had its effect is for
+// the worker to say, by the events that end the run.
 package requeue
 
 import (
@@ -16,12 +18,13 @@ import (
 	"time"
 
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
 // Commands is where retries come from. *live.Live implements it.
 type Commands interface {
-	// URLCommands gives the retries that wait for a queue's URL, again and again
-	// until the log shows an answer. The channel is closed when ctx ends.
+	// URLCommands gives the retries and cancels that wait for a queue's URL, again and
+	// again until the log shows an answer. The channel is closed when ctx ends.
 	URLCommands(ctx context.Context, source, namespace, queue string) <-chan timeline.Command
 }
 
@@ -48,18 +51,25 @@ type Registry interface {
 	RequeueTargets(ctx context.Context) ([]Target, error)
 }
 
-// Deps are the parts it stands on; all are needed.
+// States keeps how the latest calls of a queue's URL went, for whoever looks.
+type States interface {
+	// SetRequeueState is told of every call; what it cannot keep is no fault.
+	SetRequeueState(ctx context.Context, namespace, queue string, s readmodel.RequeueState)
+}
+
+// Deps are the parts it stands on; all but States are needed.
 type Deps struct {
 	Commands Commands
 	Writer   EventWriter
 	Registry Registry
+	States   States
 }
 
 // Stats counts what was done since New.
 type Stats struct {
 	// Targets are the queues served at the moment.
 	Targets int
-	// Taken are retries that a URL took, Refused those it refused for good, Failed
+	// Taken are retries and cancels that a URL took, Refused those it refused for good, Failed
 	// the calls that are to be tried again.
 	Taken, Refused, Failed uint64
 }
@@ -189,7 +199,7 @@ func (r *Requeue) adopt(ctx context.Context, served map[queueName]serving, targe
 	r.targets.Store(int64(len(served)))
 }
 
-// serve posts the retries of one queue until ctx ends.
+// serve posts the retries and cancels of one queue until ctx ends.
 func (r *Requeue) serve(ctx context.Context, t *Target) {
 	w := &worker{r: r, target: t, answered: map[timeline.ID]timeline.Event{}, busy: map[timeline.ID]bool{}}
 	commands := r.deps.Commands.URLCommands(ctx, r.cfg.Source, t.Namespace, t.Queue)
@@ -197,9 +207,7 @@ func (r *Requeue) serve(ctx context.Context, t *Target) {
 	for range r.cfg.Parallel {
 		wg.Go(func() {
 			for c := range commands {
-				if c.Kind == timeline.CommandRetry {
-					w.carryOut(ctx, &c)
-				}
+				w.carryOut(ctx, &c)
 			}
 		})
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/tasktrail/tasktrail/internal/netguard"
 	"github.com/tasktrail/tasktrail/internal/webhook"
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,6 +33,7 @@ type parts struct {
 	targets  []Target
 	events   chan timeline.Event
 	writeErr error
+	states   map[string]readmodel.RequeueState
 }
 
 func (p *parts) URLCommands(ctx context.Context, _, namespace, queue string) <-chan timeline.Command {
@@ -99,6 +101,18 @@ func (p *parts) WriteEvents(_ context.Context, _ string, events []timeline.Event
 	return nil
 }
 
+func (p *parts) SetRequeueState(_ context.Context, namespace, queue string, s readmodel.RequeueState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.states[namespace+"/"+queue] = s
+}
+
+func (p *parts) state(name string) readmodel.RequeueState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.states[name]
+}
+
 // receiver is a service's endpoint: it answers with the given statuses in turn,
 // the last one for ever.
 type receiver struct {
@@ -143,12 +157,12 @@ var loopback = netguard.Guard{netip.MustParsePrefix("127.0.0.0/8")}
 
 func start(t *testing.T, cfg Config) (*parts, *Requeue) {
 	t.Helper()
-	p := &parts{commands: make(chan timeline.Command, 16), serves: map[string]int{}, events: make(chan timeline.Event, 16)}
+	p := &parts{commands: make(chan timeline.Command, 16), serves: map[string]int{}, states: map[string]readmodel.RequeueState{}, events: make(chan timeline.Event, 16)}
 	cfg.Source, cfg.RefreshEvery, cfg.Logger = "collector-1", 5*time.Millisecond, slog.New(slog.NewTextHandler(io.Discard, nil))
 	if cfg.Backoff == 0 {
 		cfg.Backoff = time.Millisecond
 	}
-	r, err := New(cfg, Deps{p, p, p})
+	r, err := New(cfg, Deps{p, p, p, p})
 	if err != nil {
 		t.Fatal(err)
 	}

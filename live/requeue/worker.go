@@ -10,12 +10,13 @@ import (
 
 	"github.com/tasktrail/tasktrail/internal/mergepatch"
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
 // maxAnswered bounds the answers that are remembered until they have their effect.
 const maxAnswered = 10_000
 
-// worker carries out the retries of one queue, each once at a time.
+// worker carries out the commands of one queue, each once at a time.
 type worker struct {
 	r      *Requeue
 	target *Target
@@ -26,11 +27,13 @@ type worker struct {
 	// the same answer, and no second call.
 	answered map[timeline.ID]timeline.Event
 	order    []timeline.ID
+	// state is how the latest calls went.
+	state readmodel.RequeueState
 	// rest is until when the receiver asked to be left alone.
 	rest time.Time
 }
 
-// carryOut posts a retry and writes what became of it. Without an answer the
+// carryOut posts a command and writes what became of it. Without an answer the
 // command comes again.
 func (w *worker) carryOut(ctx context.Context, c *timeline.Command) {
 	known, ours := w.begin(c.ID)
@@ -39,7 +42,7 @@ func (w *worker) carryOut(ctx context.Context, c *timeline.Command) {
 	}
 	defer w.end(c.ID)
 	answer := known
-	if answer.ID.IsZero() {
+	if answer.Type == timeline.TypeUnknown {
 		e, ok := w.deliver(ctx, c)
 		if !ok {
 			return
@@ -47,8 +50,11 @@ func (w *worker) carryOut(ctx context.Context, c *timeline.Command) {
 		answer = e
 		w.remember(c.ID, e)
 	}
+	if answer.ID.IsZero() { // a cancel that was taken: the worker's events are the answer
+		return
+	}
 	if err := w.r.deps.Writer.WriteEvents(ctx, c.Namespace, []timeline.Event{answer}); err != nil && ctx.Err() == nil {
-		w.r.cfg.Logger.Warn("the answer to a retry could not be written; it is written when the command comes again",
+		w.r.cfg.Logger.Warn("the answer to a command could not be written; it is written when the command comes again",
 			"task_id", c.Task.ID, "run", c.Run, "error", err)
 	}
 }
@@ -56,14 +62,10 @@ func (w *worker) carryOut(ctx context.Context, c *timeline.Command) {
 // deliver makes the calls; false where the command is to come again.
 func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Event, bool) {
 	cfg := &w.r.cfg
-	if err := w.prepare(c); err != nil {
+	body, fault := w.encode(c)
+	if fault != nil {
 		w.r.refused.Add(1)
-		return refusedEvent(c, &refusal{permanent: true, kind: "not_replayable", err: err}, time.Now()), true
-	}
-	body, err := bodyOf(c)
-	if err != nil {
-		w.r.refused.Add(1)
-		return refusedEvent(c, &refusal{permanent: true, kind: "encoding", err: fmt.Errorf("encode the retry: %w", err)}, time.Now()), true
+		return refusedEvent(c, fault, time.Now()), true
 	}
 	wait := cfg.Backoff
 	var last *refusal
@@ -80,16 +82,18 @@ func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Eve
 		// Before the call: a worker may write the run's first events at once, and they
 		// come after.
 		at := time.Now()
-		if last = w.r.call.post(ctx, w.target, c.ID.String(), body); last == nil {
+		last = w.r.call.post(ctx, w.target, c.ID.String(), body)
+		if last != nil && ctx.Err() != nil {
+			return timeline.Event{}, false
+		}
+		w.tell(ctx, last, at)
+		if last == nil {
 			w.r.taken.Add(1)
 			return takenEvent(c), true
 		}
-		if ctx.Err() != nil {
-			return timeline.Event{}, false
-		}
 		if last.permanent {
 			w.r.refused.Add(1)
-			cfg.Logger.Warn("a re-enqueue URL refused a retry", "namespace", c.Namespace, "queue", c.Queue, "task_id", c.Task.ID, "run", c.Run, "error", last)
+			cfg.Logger.Warn("a re-enqueue URL refused a command", "kind", c.Kind, "namespace", c.Namespace, "queue", c.Queue, "task_id", c.Task.ID, "run", c.Run, "error", last)
 			return refusedEvent(c, last, time.Now()), true
 		}
 		w.r.failed.Add(1)
@@ -104,10 +108,46 @@ func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Eve
 		return refusedEvent(c, last, time.Now()), true
 	}
 	if last != nil {
-		cfg.Logger.Warn("a re-enqueue URL does not take a retry; it is posted again", "namespace", c.Namespace, "queue", c.Queue,
+		cfg.Logger.Warn("a re-enqueue URL does not take a command; it is posted again", "kind", c.Kind, "namespace", c.Namespace, "queue", c.Queue,
 			"task_id", c.Task.ID, "run", c.Run, "waiting_since", c.RequestedAt, "error", last)
 	}
 	return timeline.Event{}, false
+}
+
+// encode makes the body of the call.
+func (w *worker) encode(c *timeline.Command) ([]byte, *refusal) {
+	encode := cancelBodyOf
+	if c.Kind == timeline.CommandRetry {
+		if err := w.prepare(c); err != nil {
+			return nil, &refusal{permanent: true, kind: "not_replayable", err: err}
+		}
+		encode = bodyOf
+	}
+	body, err := encode(c)
+	if err != nil {
+		return nil, &refusal{permanent: true, kind: "encoding", err: fmt.Errorf("encode the command: %w", err)}
+	}
+	return body, nil
+}
+
+// tell says how a call went.
+func (w *worker) tell(ctx context.Context, fault *refusal, at time.Time) {
+	if w.r.deps.States == nil {
+		return
+	}
+	w.mu.Lock()
+	s := &w.state
+	if fault == nil {
+		s.State, s.DeliveredAt = readmodel.RequeueTaking, at.UTC()
+	} else {
+		s.State, s.ErrorAt, s.Error = readmodel.RequeueFailing, at.UTC(), fault.Error()
+		if fault.permanent {
+			s.State = readmodel.RequeueRefusing
+		}
+	}
+	now := *s
+	w.mu.Unlock()
+	w.r.deps.States.SetRequeueState(ctx, w.target.Namespace, w.target.Queue, now)
 }
 
 var errSealed = errors.New("the original input is sealed for agents, and no agent serves the queue")
@@ -143,16 +183,30 @@ func answerAt(c *timeline.Command, at time.Time) time.Time {
 
 // takenEvent is what an agent writes when its runner has the task. Its time is the
 // same whenever the command comes, so that writing it twice is writing it once.
+// Of a cancel that was taken there is none: it is only remembered.
 func takenEvent(c *timeline.Command) timeline.Event {
+	if c.Kind == timeline.CommandCancel {
+		return timeline.Event{Type: timeline.CancelRequested}
+	}
 	e := answerOf(c, timeline.TaskRetried, c.RequestedAt)
 	e.Retry = &timeline.Retry{NextAttempt: 1, Reason: c.Reason, CommandID: c.ID}
 	return e
 }
 
-// refusedEvent ends a run that never began, which puts its dead letter back.
+// proofRefused is how a cancel was ignored that the queue's URL refused.
+const proofRefused = "refused"
+
+// refusedEvent ends a run that never began, which puts its dead letter back; or says
+// that a cancel had no effect, which ends nothing.
 func refusedEvent(c *timeline.Command, f *refusal, at time.Time) timeline.Event {
-	e := answerOf(c, timeline.TaskFailed, at)
-	e.Reason = timeline.FailPermanent
+	var e timeline.Event
+	if c.Kind == timeline.CommandCancel {
+		e = answerOf(c, timeline.CancelIgnored, at)
+		e.StopProof = proofRefused
+	} else {
+		e = answerOf(c, timeline.TaskFailed, at)
+		e.Reason = timeline.FailPermanent
+	}
 	e.Error = &timeline.Error{Class: timeline.ClassPermanent, Kind: f.kind, Message: f.Error(), HTTPStatus: f.status}
 	if f.status > 0 {
 		e.Error.Code = fmt.Sprint(f.status)

@@ -134,7 +134,7 @@ var table = []group{
 		{key: "dead_letter.auto_recover", name: "AttrAutoRecover", kind: boolean, event: "AutoRecover", on: "moved_to_dlq", doc: "a closing breaker retries it"},
 		{key: "dead_letter.not_replayable", name: "AttrNotReplayable", kind: text, event: "NotReplayable", cut: "timeline.MaxMessageBytes", on: "moved_to_dlq", doc: "why the original input is not to be had"},
 		{key: "dead_letter.sealed", name: "AttrSealed", kind: blob, event: "Sealed", on: "moved_to_dlq, dlq_retry_requested", doc: "the original input, encrypted for agents"},
-		{key: "dead_letter.source_id", name: "AttrDeadLetterSource", kind: text, event: "SourceID", on: "dlq_retry_requested", doc: "the source that holds the task, where only that one can start its next run; `requeue-url` for the URL of its queue"},
+		{key: "dead_letter.source_id", name: "AttrDeadLetterSource", kind: text, event: "SourceID", on: "dlq_retry_requested, cancel_requested", doc: "the source that holds the task, where only that one can start its next run or stop it; `requeue-url` for the URL of its queue"},
 	}},
 	{title: "Operator", name: "Operator", fields: []field{
 		{key: "operator.actor", name: "AttrOperatorActor", kind: text, event: "Actor", always: true, on: "dlq_retry_requested, dlq_discarded, cancel_requested, cancel_ignored, task_retried, task_cancelled", doc: "who asked for it"},

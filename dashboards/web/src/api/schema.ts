@@ -173,7 +173,7 @@ export interface paths {
         put?: never;
         /**
          * Ask a task to stop
-         * @description The timeline then shows how far that is: requested, acknowledged, stopped. Asking again before it stopped is the same request.
+         * @description The timeline then shows how far that is: requested, acknowledged, stopped. Asking again before it stopped is the same request. A task that no agent runs is cancelled by a post to its queue's re-enqueue URL; without one the answer is 422 `not_cancellable`.
          */
         post: operations["cancelTask"];
         delete?: never;
@@ -944,7 +944,8 @@ export interface paths {
          *     "namespace","task_id","type","queue","run","input","metadata","idempotency_key",…}}`, signed after Standard Webhooks.
          *     An answer of 2xx says that the task's next run is in its queue (409: that it was there already); other answers of 4xx
          *     end the run, and its dead letter is pending again; everything else is tried again. A post may come more than once,
-         *     under the same `webhook-id`.
+         *     under the same `webhook-id`. A cancel is posted there as `{"type":"task.cancel",…}`; an answer of 2xx leaves it to the
+         *     worker to say how the run ended.
          */
         put: operations["setRequeueURL"];
         post?: never;
@@ -1796,6 +1797,17 @@ export interface components {
             keeps_input: boolean;
             changed_at: components["schemas"]["Time"];
             changed_by?: string;
+            /**
+             * @description How it answered the latest call: it took it, it is called again, or it refused it for good; absent where it was not called since it was changed, or that is not known
+             * @enum {string}
+             */
+            state?: "taking" | "failing" | "refusing";
+            /** @description When it last took a call */
+            last_delivery_at?: components["schemas"]["Time"];
+            /** @description What the last call that was not taken came to; it stays when a later one is taken */
+            last_error?: string;
+            /** @description When that was */
+            last_error_at?: components["schemas"]["Time"];
             /** @description Until then calls are signed with the secret before, too */
             former_secret_until?: components["schemas"]["Time"];
             /** @description The secret of the calls' signatures, after Standard Webhooks; shown once */
@@ -4814,7 +4826,9 @@ export interface operations {
                      *           "url": "https://shop.example.com/requeue",
                      *           "keeps_input": false,
                      *           "changed_at": "2026-01-31T12:00:00Z",
-                     *           "changed_by": "key:admin"
+                     *           "changed_by": "key:admin",
+                     *           "state": "taking",
+                     *           "last_delivery_at": "2026-01-31T12:30:00Z"
                      *         }
                      *       ],
                      *       "next_cursor": null,

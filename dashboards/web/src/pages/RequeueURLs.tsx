@@ -35,6 +35,14 @@ function Edit({ old, onDone, onClose }: { old?: RequeueURL; onDone(r: RequeueURL
   );
 }
 
+// How the receiver answers: what went wrong last stands there until a later call is taken.
+function Answers({ of: r }: { of: RequeueURL }) {
+  if (!r.state) return <p className="text-soft">not called yet</p>;
+  const taken = r.last_delivery_at && <>last taken <Time at={r.last_delivery_at} /></>;
+  if (r.state === "taking") return <p className="text-soft">{taken}</p>;
+  return <p className="break-words"><span className="text-wait">! {r.state === "refusing" ? "refuses" : "does not answer as it should"}{r.last_error_at && <>, last <Time at={r.last_error_at} /></>}:</span> {printable(r.last_error ?? "")}{taken && <span className="text-soft"> · {taken}</span>}</p>;
+}
+
 export function RequeueURLs() {
   const { may } = useMe();
   const { now } = usePrefs();
@@ -61,7 +69,7 @@ export function RequeueURLs() {
         <ul className="panel rows" aria-label="Re-enqueue URLs">{rows.map((r) => (
           <li key={r.queue} className="px-3 py-2 grid sm:grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-1">
             <div className="min-w-0"><p className="break-words"><span className="font-medium">{printable(r.queue)}</span> <span className="id">{printable(r.url)}</span></p>
-              <p className="text-soft">{r.keeps_input ? "keeps the inputs · " : ""}changed <Time at={r.changed_at} />{r.changed_by ? <> by <span className="id">{printable(r.changed_by)}</span></> : ""}{r.former_secret_until && Date.parse(r.former_secret_until) > now && <> · signed with the former secret too until <Time at={r.former_secret_until} /></>}</p></div>
+              <p className="text-soft">{r.keeps_input ? "keeps the inputs · " : ""}changed <Time at={r.changed_at} />{r.changed_by ? <> by <span className="id">{printable(r.changed_by)}</span></> : ""}{r.former_secret_until && Date.parse(r.former_secret_until) > now && <> · signed with the former secret too until <Time at={r.former_secret_until} /></>}</p><Answers of={r} /></div>
             {may.admin && <div className="flex gap-1.5 items-start"><button className="btn" onClick={() => setEditing(r)} aria-label={`Change ${printable(r.queue)}`}>Change</button><button className="btn" onClick={() => { end.reset(); setEnding(r); }} aria-label={`Remove ${printable(r.queue)}`}>Remove</button></div>}
           </li>))}</ul>
       )}
