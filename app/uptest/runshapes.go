@@ -23,11 +23,34 @@ type Runner interface {
 	Work(t testing.TB) *proctest.Process
 }
 
+// Differences are what a runner really does otherwise; what they leave out is the same
+// for all.
+type Differences struct {
+	// Without are shapes that its tasks cannot have, and why.
+	Without map[string]string
+	// LostOnResume: that a worker died is on record once another takes its task, and
+	// no sooner: nobody beats a heart for it.
+	LostOnResume bool
+}
+
+// Different is a Runner with differences.
+type Different interface{ Differences() Differences }
+
 // RunShapes has tasks of every shape live under a runner and an up whose Redis can
 // be emptied, and fails where a timeline is not the shape's.
 func RunShapes(t *testing.T, u *Up, emptyRedis func(), r Runner) {
 	rs := &shapesRun{t: t, u: u, ids: map[string]string{}}
+	var differs Differences
+	if d, ok := r.(Different); ok {
+		differs = d.Differences()
+	}
 	shapes := Shapes(t)
+	for name, why := range differs.Without {
+		if !slices.ContainsFunc(shapes, func(s Shape) bool { return s.Name == name }) {
+			t.Fatalf("no shape is called %q, which is left out since %s", name, why)
+		}
+	}
+	shapes = slices.DeleteFunc(shapes, func(s Shape) bool { return differs.Without[s.Name] != "" })
 	worker := r.Work(t)
 	for _, s := range shapes {
 		rs.ids[s.Name] = r.Enqueue(t, s)
@@ -58,6 +81,9 @@ func RunShapes(t *testing.T, u *Up, emptyRedis func(), r Runner) {
 	worker.Kill()
 	for _, s := range with(ThenKill) {
 		end := slices.Index(s.Life, "r1 task_lost") + 1
+		if differs.LostOnResume {
+			end--
+		}
 		rs.lived(s, s.Life[:end])
 	}
 	for _, s := range with(ThenRetryUnserved) {

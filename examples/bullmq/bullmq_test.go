@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,8 +34,12 @@ func open(t *testing.T) *shop {
 	return &shop{t, uptest.Start(t, "--requeue-allow", "127.0.0.0/8"), livetest.Start(t).URL()}
 }
 
+var installing sync.Mutex
+
 // install installs what the lock file says, where that was not done.
 func install(t *testing.T) {
+	installing.Lock()
+	defer installing.Unlock()
 	if _, err := os.Stat(filepath.Join("node_modules", ".package-lock.json")); err == nil {
 		return
 	}
@@ -119,6 +124,7 @@ var (
 // A stock SDK writes a full timeline, and a retry reaches the worker by the URL of
 // its queue.
 func TestAFullTimelineAndTheWayBack(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	addr := proctest.FreeAddrs(t, 1)[0]
 	lives := uptest.Lives(t)
@@ -180,6 +186,7 @@ func (s *shop) worked(id string, life []string, output string) {
 
 // The four telemetry events alone make a coarser timeline that is as true.
 func TestTelemetryEventsAlone(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	addr := proctest.FreeAddrs(t, 1)[0]
 	_, port, _ := strings.Cut(addr, ":")
@@ -204,6 +211,29 @@ func TestTelemetryEventsAlone(t *testing.T) {
 		t.Fatalf("a retry: %d %s", status, said)
 	}
 	s.lives("c-fails", append(failed, "r2 dlq_retry_requested", "r2 task_retried", "r2 task_started", "r2 task_completed", "r2 dlq_resolved")...)
+	stop(t, worker)
+}
+
+// Workers die on a task more often than BullMQ allows: it is given up, and a dead
+// letter.
+func TestATaskThatKillsItsWorkers(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	env := []string{"WORK=./testdata/shapes.js", "LOCK_MS=4000"}
+	worker := s.worker("deadly", env)
+	s.enqueue("deadly", "d", `{"plans":[["hang"]]}`)
+	life := []string{"r1 task_created", "r1 task_started", "r1 a1 attempt_started"}
+	s.lives("d", life...)
+	worker.Kill()
+	worker = s.worker("deadly", env)
+	life = append(life, "r1 task_lost", "r1 a2 attempt_started")
+	s.lives("d", life...)
+	worker.Kill()
+	worker = s.worker("deadly", env)
+	s.lives("d", append(life, "r1 task_lost", "r1 task_failed", "r1 moved_to_dlq")...)
+	if snap := s.task("d"); snap.State != timeline.StateFailed || snap.Reason != timeline.FailLost {
+		t.Errorf("%s, reason %s", snap.State, snap.Reason)
+	}
 	stop(t, worker)
 }
 

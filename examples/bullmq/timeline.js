@@ -8,7 +8,8 @@ export function timeline(logger) {
     timestamp: now(),
     attributes: {
       'task.id': task.id, 'task.type': task.type, 'task.queue': task.queue, 'task.runner': 'bullmq', 'task.run': task.run,
-      'task.max_attempts': task.maxAttempts, ...attributes,
+      'task.max_attempts': task.maxAttempts, 'task.user_id': task.userID, 'task.amount': task.amount, 'task.currency': task.currency,
+      ...attributes,
     },
   })
   const failure = (err) => ({
@@ -29,8 +30,16 @@ export function timeline(logger) {
     }),
     completed: (task, attempts, ms, output) =>
       emit('task_completed', task, { 'task.attempts': attempts, 'task.duration_ms': ms, 'task.output': JSON.stringify(output) }),
-    failed: (task, attempts, ms, err) => {
-      const why = { 'task.failure.reason': err.name === 'UnrecoverableError' ? 'permanent' : 'exhausted', 'task.attempts': attempts, ...failure(err) }
+    // A worker died under it; the next attempt follows.
+    lost: (task, attempt) => emit('task_lost', task, { 'task.attempts': attempt }),
+    attemptAborted: (task, attempt, ms, why) =>
+      emit('attempt_aborted', task, { 'task.attempt': attempt, 'task.duration_ms': ms, 'task.stop_proof': why }),
+    // How it stopped: it ran and has ended, or it had not begun.
+    cancelled: (task, attempts, proof, by) => emit('task_cancelled', task, {
+      'task.attempts': attempts, 'task.stop_proof': proof, 'operator.actor': by.actor, 'operator.reason': by.reason,
+    }),
+    failed: (task, attempts, ms, err, reason = err.name === 'UnrecoverableError' ? 'permanent' : 'exhausted') => {
+      const why = { 'task.failure.reason': reason, 'task.attempts': attempts, ...failure(err) }
       emit('task_failed', task, { 'task.duration_ms': ms, ...why })
       emit('moved_to_dlq', task, why)
     },
