@@ -39,6 +39,9 @@ func (s *Store) Drop(tb testing.TB) {
 	}
 }
 
+// Change runs a statement as the writer.
+func (s *Store) Change(ctx context.Context, sql string) error { return s.write.Exec(ctx, sql) }
+
 // DecidesAlike reports whether the key of two events orders them as
 // timeline.CompareState does.
 func DecidesAlike(a, b *timeline.Event) bool {
@@ -133,6 +136,15 @@ func OnCluster(statement, cluster string) ([]string, error) { return onCluster(s
 func (s *Store) Parse(tb testing.TB, statement string) error {
 	tb.Helper()
 	return s.write.Exec(tb.Context(), "EXPLAIN AST "+statement)
+}
+
+// SeemOpen is how many tasks open_tasks knows no end of.
+func (s *Store) SeemOpen(tb testing.TB) (n uint64) {
+	tb.Helper()
+	if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM "+sqlOpenFolds("1"), clickhouse.Named("ns", "default")).Scan(&n); err != nil {
+		tb.Fatal(err)
+	}
+	return n
 }
 
 // ForgetEnds drops from open_tasks what ended and is old, as its TTL does in time,

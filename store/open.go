@@ -16,6 +16,9 @@ import (
 // sqlOpen selects the tasks that are not at their end, and few others.
 const sqlOpen = "SELECT task_id FROM open_tasks WHERE namespace = {ns:String} AND NOT bitTest(top, 31)"
 
+// sqlSeemOpen selects those of whose end open_tasks does not know.
+const sqlSeemOpen = "SELECT task_id FROM open_tasks WHERE namespace = {ns:String} GROUP BY task_id HAVING NOT bitTest(max(top), 31)"
+
 // manyTasks is how many tasks are looked up by their ids, sent with the query;
 // of more the server makes the list itself.
 const manyTasks = 2000
@@ -33,6 +36,15 @@ func (s *Store) amongTasks(ctx context.Context, sql string, args []any) (where s
 		return "s.task_id IN {tasks:Array(String)}", append(slices.Clip(args), clickhouse.Named("tasks", ids)), nil
 	}
 }
+
+const (
+	// openMended is of how many tasks at once it is noted that they ended, which
+	// open_tasks has forgotten.
+	openMended = 10_000
+	// openKept is how long such a note stays: long enough to meet, in a merge, the
+	// rows that it is about.
+	openKept = 7 * 24 * time.Hour
+)
 
 // openSettled is how long a task may be open before readers look for its end in
 // task_state: open_tasks forgets ends an hour after they arrived, and may not have
@@ -85,6 +97,7 @@ func (s *Store) healthOpen(ctx context.Context, h *readmodel.Health, namespace s
 					s.oldOpen.forget(namespace)
 				}
 			})
+			s.mendOpenSoon(namespace)
 		}
 	default:
 		depths, err := s.countOldOpen(ctx, namespace, cut, old)
@@ -100,10 +113,17 @@ func (s *Store) healthOpen(ctx context.Context, h *readmodel.Health, namespace s
 // openSince counts the open tasks whose last word is of a time or later, and
 // returns those of before, one more than manyTasks at most.
 func (s *Store) openSince(ctx context.Context, namespace string, cut time.Time) (recent []depth, old []string, err error) {
-	among, args, err := s.amongTasks(ctx, sqlOpen, []any{clickhouse.Named("ns", namespace)})
+	args := []any{clickhouse.Named("ns", namespace)}
+	among, named, err := s.amongTasks(ctx, sqlOpen, args)
+	if err == nil && len(named) == len(args) && among != "" {
+		// Most of so many ended, in another part of the table: two columns tell, and the
+		// others are read of those that are left.
+		among, named, err = s.amongTasks(ctx, sqlSeemOpen, args)
+	}
 	if err != nil || among == "" {
 		return nil, nil, err
 	}
+	args = named
 	rows, err := s.read.Query(ctx, lines(
 		"SELECT queue, "+sqlState()+" AS state, countIf(NOT old), minIf(created_at, NOT old), groupArrayIf("+strconv.Itoa(manyTasks+1)+")(task_id, old)",
 		"FROM (SELECT *, "+sqlDecided+" < "+sqlCut+" AS old FROM "+sqlOpenFolds(among)+")",
@@ -147,4 +167,33 @@ func (s *Store) countOldOpen(ctx context.Context, namespace string, before time.
 		s.oldOpen.forget(namespace)
 	}
 	return depths, nil
+}
+
+// mendOpenSoon has it noted, beside what goes on and now and then, which of the
+// tasks that seem open for long ended.
+func (s *Store) mendOpenSoon(namespace string) {
+	last := s.mendedOpen.Load()
+	if at := time.Now().UnixNano(); at-last < int64(mendPause) || !s.mendedOpen.CompareAndSwap(last, at) {
+		return
+	}
+	s.beside(func(ctx context.Context) {
+		if err := s.MendOpen(ctx, namespace); err != nil && s.closing.Err() == nil {
+			s.cfg.Logger.Warn("tasks that ended are looked for among those that are open; reading health is slower", "error", err)
+		}
+	})
+}
+
+// MendOpen notes in open_tasks what task_state knows of tasks that seem open since
+// before a time: where a task's end came so late, or after so long, that it was
+// dropped before a merge brought it together with what came before, the task would
+// be looked for by its id in every read. Any number of processes may do it at once.
+func (s *Store) MendOpen(ctx context.Context, namespace string) error {
+	before := now().Add(-openSettled)
+	old := "SELECT task_id FROM " + sqlOpenFolds("1") + " WHERE " + sqlDecided + " < " + sqlCut + " ORDER BY task_id LIMIT {most:UInt32}"
+	return s.write.Exec(s.writing(ctx), lines("INSERT INTO open_tasks (namespace, task_id, top, decide, created_at, queue, ingested_at)",
+		"SELECT {ns:String}, s.task_id, toUInt64(bitShiftRight(max(s.decide), 192)) AS last, max(s.decide), min(s.created_at), max(s.queue),",
+		"    toDateTime({until:Int64}, 'UTC')",
+		"FROM task_state AS s WHERE s.namespace = {ns:String} AND s.task_id IN ("+old+") GROUP BY s.task_id HAVING bitTest(last, 31)"),
+		clickhouse.Named("ns", namespace), clickhouse.Named("cut", nanos(before)), clickhouse.Named("most", openMended),
+		clickhouse.Named("until", unixSeconds(now().Add(openKept))))
 }

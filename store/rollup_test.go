@@ -253,3 +253,44 @@ func TestTasksOpenForLong(t *testing.T) {
 		}
 	}
 }
+
+// What was found out of a task that seems open is noted, so that nobody has to look
+// again.
+func TestTheEndsOfTasksThatSeemOpenAreNoted(t *testing.T) {
+	s := open(t)
+	begin := func(i, n int) []timeline.Event {
+		events := live(t, timeline.Task{Namespace: "default", ID: fmt.Sprint("t", i), Type: "mail", Queue: "a"}, lives(t)["success"])
+		for j := range events {
+			events[j].OccurredAt = events[j].OccurredAt.Add(-2 * time.Hour)
+		}
+		return events[:n]
+	}
+	var began, ended []timeline.Event
+	for i := range 20 {
+		began = append(began, begin(i, 3)...)
+		if i < 12 {
+			ended = append(ended, begin(i, 5)[3:]...)
+		}
+	}
+	write(t, s, began...)
+	// As if the ends had been dropped for their age.
+	if err := s.Change(t.Context(), "DROP VIEW open_tasks_mv"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, ended...)
+	if n := s.SeemOpen(t); n != 20 {
+		t.Fatalf("%d seem open, want all", n)
+	}
+	for range 2 { // the second time nothing is left to note
+		if err := s.MendOpen(t.Context(), "default"); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.SeemOpen(t); n != 8 {
+			t.Errorf("%d seem open, want 8", n)
+		}
+	}
+	h, err := s.Health(t.Context(), everything, 10*time.Minute)
+	if err != nil || h.QueueDepth != 8 || h.Tasks[timeline.StateInProgress] != 8 {
+		t.Errorf("health tells of %d in the queues, %v, %v", h.QueueDepth, h.Tasks, err)
+	}
+}

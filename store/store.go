@@ -128,8 +128,8 @@ type Store struct {
 	waiting   aged[waiting]
 
 	// rolled is when slots were last looked for that want rolling up, mended when
-	// dead letters that are none were.
-	rolled, mended atomic.Int64
+	// dead letters that are none were, mendedOpen when open tasks that ended were.
+	rolled, mended, mendedOpen atomic.Int64
 	// closing ends with Close, which waits for what runs in the background.
 	closing    context.Context //nolint:containedctx // the store's own life
 	close      context.CancelFunc

@@ -68,8 +68,11 @@ func (f Filling) at(i int) time.Time {
 func (f Filling) Users() int { return max(f.Tasks()/100, 1) }
 
 const (
-	// chunkTasks is how many tasks are under way at once in a filling.
+	// chunkTasks is how many tasks are under way at once in a filling, and lateTasks in
+	// its last hour: smaller inserts, and more of them, so that what a task's events
+	// stand in is merged about as much as it would be.
 	chunkTasks = 12_000
+	lateTasks  = 400
 	// linger is how long a collector gathers before it inserts: what a task's events
 	// are further apart than this stands in several inserts.
 	linger = 150 * time.Millisecond
@@ -88,14 +91,14 @@ func Fill(ctx context.Context, s *store.Store, f Filling) (Filling, int, error) 
 	latest := f.Now.IsZero()
 	f = f.withDefaults()
 	tasks := f.Events / 8
-	older, err := f.fill(ctx, s, 0, tasks-f.LastHour)
+	older, err := f.fill(ctx, s, 0, tasks-f.LastHour, chunkTasks)
 	if err != nil {
 		return f, older, err
 	}
 	if latest {
 		f.Now = time.Now() // the rest may have taken longer than an hour
 	}
-	last, err := f.fill(ctx, s, tasks-f.LastHour, tasks)
+	last, err := f.fill(ctx, s, tasks-f.LastHour, tasks, lateTasks)
 	return f, older + last, err
 }
 
@@ -106,12 +109,12 @@ func Refresh(ctx context.Context, s *store.Store, f Filling) (Filling, int, erro
 	f = f.withDefaults()
 	from := f.Events / 8
 	f.Events, f.Now = f.Events+8*f.LastHour, time.Now()
-	n, err := f.fill(ctx, s, from, from+f.LastHour)
+	n, err := f.fill(ctx, s, from, from+f.LastHour, lateTasks)
 	return f, n, err
 }
 
-// fill writes the tasks of a range.
-func (f Filling) fill(ctx context.Context, s *store.Store, from, to int) (int, error) {
+// fill writes the tasks of a range, so many at once.
+func (f Filling) fill(ctx context.Context, s *store.Store, from, to, chunk int) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	work := make(chan int)
@@ -121,7 +124,7 @@ func (f Filling) fill(ctx context.Context, s *store.Store, from, to int) (int, e
 	for range 2 {
 		wg.Go(func() {
 			for first := range work {
-				last := min(first+chunkTasks, to)
+				last := min(first+chunk, to)
 				n := 0
 				for wave, frames := range f.frames(first, last, &n) {
 					token := fmt.Sprintf("fill-%x-%d-%d", f.Now.UnixNano(), first, wave)
@@ -139,7 +142,7 @@ func (f Filling) fill(ctx context.Context, s *store.Store, from, to int) (int, e
 			}
 		})
 	}
-	for ; from < to && ctx.Err() == nil; from += chunkTasks {
+	for ; from < to && ctx.Err() == nil; from += chunk {
 		select {
 		case work <- from:
 		case <-ctx.Done():
