@@ -121,6 +121,9 @@ fill: engine ## Fill the data directory DATA with EVENTS events over a week, to 
 	cd bench && $(GO) build -o $(CURDIR)/bin/bench-fill ./fill
 	bin/bench-fill -data $(DATA) -events $(EVENTS)
 
+bench-ui: ui ## Measure the live UI in a real browser: start, a long history, a busy system (docs/performance.md)
+	cd dashboards/web && node browser/bench.mjs
+
 INGEST ?=
 bench-ingest: engine ## Measure the way into ClickHouse beside the OpenTelemetry Collector; INGEST='-backlog 10000000000' for more
 	@mkdir -p bin

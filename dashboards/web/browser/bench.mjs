@@ -2,12 +2,14 @@
 // prints a table: node browser/bench.mjs [load|events|start]. The machine should have
 // nothing else to do. Fails only where a figure is far from what was promised.
 import assert from "node:assert/strict";
+import { setPriority } from "node:os";
 import { play } from "./stage.mjs";
-import { cores, spent, watchFrames } from "./meter.mjs";
+import { cores, spent, watchFrames, worked } from "./meter.mjs";
 
 const table = [];
 const wanted = process.argv.slice(2);
-const scene = async (name, flags, f) => { if (!wanted.length || wanted.includes(name)) await play(name, flags, f); };
+// The server makes way for the browser, which is what is measured.
+const scene = async (name, flags, f) => { if (!wanted.length || wanted.includes(name)) await play(name, flags, (s, step) => { setPriority(s.children[0].pid, 10); return f(s, step); }); };
 const percent = (x) => `${(x * 100).toFixed(0)} %`;
 const ms = (x) => `${x.toFixed(0)} ms`;
 const add = (what, goal, got) => { table.push([what, goal, got]); console.log(`      ${what}: ${got}`); };
@@ -57,6 +59,7 @@ await scene("events", ["-events", "20000"], async (s, step) => {
     await pause(page, 3000);
     for (const [how, wheel, times] of [["slowly", 120, 300], ["fast", 3000, 300]]) {
       const measured = await spent(cdp);
+      const tasks = await worked(cdp);
       const frames = await watchFrames(page);
       const from = await box.evaluate((e) => e.scrollTop);
       for (let i = 0; i < times; i++) {
@@ -65,8 +68,9 @@ await scene("events", ["-events", "20000"], async (s, step) => {
       }
       const f = await frames();
       const m = await measured();
+      const w = await tasks();
       assert(await box.evaluate((e) => e.scrollTop) - from > wheel * times / 4, "it did not scroll");
-      add(`a task with 20 000 events, scrolled ${how} (${wheel} px a wheel)`, "no frame > 50 ms", `${f.long.length} of ${f.frames} frames over 50 ms${longest(f.long)}, longest gap ${ms(f.longest)}, p99 ${ms(f.p99)}; main thread ${percent(m.TaskDuration)}`);
+      add(`a task with 20 000 events, scrolled ${how} (${wheel} px a wheel)`, "no frame > 50 ms", `${f.long.length} of ${f.frames} frames over 50 ms${longest(f.long)}, longest gap ${ms(f.longest)}, p99 ${ms(f.p99)}; by the processor's time ${w.over} tasks over 50 ms, the longest ${ms(w.longest)}; main thread ${percent(m.TaskDuration)}`);
       assert(f.longest < 2000, "it stands still for seconds");
     }
   });

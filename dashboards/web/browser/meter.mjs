@@ -1,5 +1,6 @@
 // What the browser costs and how smoothly it draws, measured from outside where that
 // is possible: the processes' time by /proc, the page's by the DevTools protocol.
+import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 
 const ticksASecond = 100; // of /proc, on every Linux there is
@@ -70,5 +71,25 @@ export async function spent(cdp) {
     const to = await read();
     const over = to.Timestamp - from.Timestamp;
     return Object.fromEntries(["TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration"].map((n) => [n, (to[n] - from[n]) / over]));
+  };
+}
+
+// worked is what the page's main thread did between two calls by the processor's time:
+// how many tasks took more than 50 ms of it, and the longest. Time by the clock holds
+// what other processes took meanwhile, too.
+export async function worked(cdp) {
+  const events = [];
+  const take = (d) => events.push(...d.value);
+  cdp.on("Tracing.dataCollected", take);
+  await cdp.send("Tracing.start", { transferMode: "ReportEvents", traceConfig: { includedCategories: ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"] } });
+  return async () => {
+    const done = new Promise((r) => cdp.once("Tracing.tracingComplete", r));
+    await cdp.send("Tracing.end");
+    await done;
+    cdp.off("Tracing.dataCollected", take);
+    const mains = new Set(events.filter((e) => e.name === "thread_name" && e.args.name === "CrRendererMain").map((e) => `${e.pid} ${e.tid}`));
+    const tasks = events.filter((e) => e.ph === "X" && e.name === "RunTask" && mains.has(`${e.pid} ${e.tid}`)).map((e) => (e.tdur ?? e.dur) / 1000);
+    assert(tasks.length > 10, "nothing was traced");
+    return { over: tasks.filter((t) => t > 50).length, longest: Math.max(...tasks) };
   };
 }

@@ -53,14 +53,20 @@ const router = createRouter({
     return q ? `?${q}` : "";
   },
 });
+// What may pass by itself is tried twice more, and as late as the server asks for;
+// where that is long, it is said at once instead, with a button.
+const patientS = 5;
+const passes = (e: Error) => !(e instanceof Problem) || ((e.status === 429 || e.status === 0 || e.status >= 500) && e.code !== "timeout" && e.retryAfter <= patientS);
 const client = new QueryClient({
-  defaultOptions: { queries: { retry: (n, e) => n < 2 && !(e instanceof Problem && e.status >= 400 && e.status < 500 && e.status !== 429), refetchOnWindowFocus: false } },
+  defaultOptions: { queries: { retry: (n, e) => n < 2 && passes(e), retryDelay: (n, e) => Math.max(1000 * 2 ** n, e instanceof Problem ? e.retryAfter * 1000 : 0), refetchOnWindowFocus: false } },
 });
 addEventListener("tasktrail:signed-out", () => {
   if (location.pathname === "/login") return;
   const next = location.pathname + location.search;
+  // Who had been let in is told why the login is there again.
+  const ended = client.getQueryData(["whoami"]) ? "&ended=1" : "";
   client.clear();
-  router.history.push(`/login?next=${encodeURIComponent(next)}`);
+  router.history.push(`/login?next=${encodeURIComponent(next)}${ended}`);
 });
 
 createRoot(document.getElementById("root")!).render(

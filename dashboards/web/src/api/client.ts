@@ -32,15 +32,27 @@ export function apiURL(path: string, params: Params = {}): string {
   return `/api/v1${path}${s ? `?${s}` : ""}`;
 }
 
-async function call<T>(method: string, url: string, init: RequestInit = {}): Promise<T> {
-  let res: Response;
+const patienceMs = 30_000; // the server itself gives up a question sooner
+
+// fetched is an answer with all of its text. Who waits for one that never comes is
+// told so in the end.
+async function fetched(method: string, url: string, init: RequestInit): Promise<[Response, string]> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), patienceMs);
   try {
-    res = await fetch(url, { method, credentials: "same-origin", ...init });
+    const res = await fetch(url, { method, credentials: "same-origin", ...init, signal: init.signal ? AbortSignal.any([init.signal, late.signal]) : late.signal });
+    return [res, await res.text()];
   } catch (e) {
+    if (late.signal.aborted) throw new Problem(0, "timeout", "The server does not answer", `nothing came within ${patienceMs / 1000} s; it may be overloaded, or something between here and it is`);
     if (e instanceof DOMException && e.name === "AbortError") throw e;
     throw new Problem(0, "unreachable", "The server does not answer", "check that it runs and that this machine reaches it");
+  } finally {
+    clearTimeout(timer);
   }
-  const text = await res.text();
+}
+
+async function call<T>(method: string, url: string, init: RequestInit = {}): Promise<T> {
+  const [res, text] = await fetched(method, url, init);
   let body: unknown;
   try {
     body = text ? JSON.parse(text) : undefined;
@@ -49,6 +61,7 @@ async function call<T>(method: string, url: string, init: RequestInit = {}): Pro
   }
   // Every read has a body; a good status without one is a proxy's, not the API's.
   if (res.ok && body === undefined && method === "GET") throw new Problem(res.status, "unreadable", "The answer cannot be read", `status ${res.status}, empty`);
+  if (res.ok && method === "GET" && (typeof body !== "object" || body === null || Array.isArray(body))) throw new Problem(res.status, "unreadable", "The answer cannot be read", "it is not an object of the API");
   if (res.ok) return body as T;
   const p = (typeof body === "object" && body !== null ? body : {}) as { title?: string; detail?: string; code?: string; request_id?: string; field?: string };
   const problem = new Problem(res.status, p.code ?? "unknown", p.title ?? `Status ${res.status}`, p.detail, p.request_id, Number(res.headers.get("Retry-After") ?? 0), p.field);
@@ -58,6 +71,13 @@ async function call<T>(method: string, url: string, init: RequestInit = {}): Pro
 
 export function get<T>(path: string, params?: Params, signal?: AbortSignal): Promise<T> {
   return call<T>("GET", apiURL(path, params), { signal });
+}
+
+// getList is get for what answers with a list.
+export async function getList<T extends { data: unknown[] }>(path: string, params?: Params, signal?: AbortSignal): Promise<T> {
+  const body = await get<T>(path, params, signal);
+  if (!Array.isArray(body.data)) throw new Problem(200, "unreadable", "The answer cannot be read", "it has no list");
+  return body;
 }
 
 const sendKey = (): string => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");

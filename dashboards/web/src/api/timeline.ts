@@ -1,6 +1,6 @@
 // Reading a task's timeline. A long one that goes on is read anew from near its end
 // only: most of what is known stays as it is, and so does what is drawn of it.
-import { get, Problem, taskPath } from "./client";
+import { getList, Problem, taskPath } from "./client";
 import type { Entry, Page } from "./types";
 
 // Known is what was read, and when all of it was.
@@ -35,12 +35,12 @@ export async function readTimeline(id: string, known: Known | undefined, signal:
   const at = from(known, now);
   if (known && at >= 0) {
     try {
-      const tail = await get<Page<Entry>>(path, { after: idOf(known.entries[at]!) }, signal);
+      const tail = await getList<Page<Entry>>(path, { after: idOf(known.entries[at]!) }, signal);
       return { entries: join(known.entries, at, tail.data), wholeAt: known.wholeAt };
     } catch (e) {
       // The event is gone, as retention has it: all is read.
       if (!(e instanceof Problem && e.status === 400)) throw e;
     }
   }
-  return { entries: (await get<Page<Entry>>(path, {}, signal)).data, wholeAt: now };
+  return { entries: (await getList<Page<Entry>>(path, {}, signal)).data, wholeAt: now };
 }

@@ -2,7 +2,7 @@ import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { asCurl, get } from "../api/client";
+import { asCurl, getList } from "../api/client";
 import type { Page, Task } from "../api/types";
 import { activeKey, useLive, useRows } from "../live/live";
 import { reconcile } from "../live/merge";
@@ -24,7 +24,7 @@ async function readActive(signal: AbortSignal): Promise<{ rows: Task[]; more: bo
   const rows: Task[] = [];
   let cursor: string | null = null;
   do {
-    const page: Page<Task> = await get<Page<Task>>("/tasks", { active: true, limit: 200, cursor: cursor ?? undefined }, signal);
+    const page: Page<Task> = await getList<Page<Task>>("/tasks", { active: true, limit: 200, cursor: cursor ?? undefined }, signal);
     rows.push(...page.data);
     cursor = page.next_cursor;
   } while (cursor && rows.length < maxTasks);

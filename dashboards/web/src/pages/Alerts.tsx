@@ -2,7 +2,7 @@ import * as Tabs from "@radix-ui/react-tabs";
 import { useState } from "react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { asCurl, get, send } from "../api/client";
+import { asCurl, getList, send } from "../api/client";
 import type { Alert, Page } from "../api/types";
 import { useAddress } from "../ui/address";
 import { useEvery } from "../ui/every";
@@ -65,7 +65,7 @@ function Firing() {
   const [silencing, setSilencing] = useState<Matcher[] | null>(null);
   const way: Way = ways.find((w) => w === search.show) ?? "firing";
   const params = { ...asked[way], severity: search.severity, rule: search.rule, provider: search.provider, text: search.q, cursor: search.cursor, limit: 50 };
-  const query = useQuery({ queryKey: ["alerts", params], queryFn: ({ signal }) => get<Page<Alert>>("/alerts", params, signal), placeholderData: (old) => old });
+  const query = useQuery({ queryKey: ["alerts", params], queryFn: ({ signal }) => getList<Page<Alert>>("/alerts", params, signal), placeholderData: (old) => old });
   useEvery(everyMs, query.refetch);
   const take = useMutation({
     mutationFn: ({ a, reason }: { a: Alert; reason: string }) => send<Alert>("POST", `/alerts/${a.id}/acknowledge`, reason ? { reason } : {}),

@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { get, post, Send } from "../api/client";
+import { get, getList, post, Send } from "../api/client";
 import type { Bulk, BulkCount, BulkItem, BulkSummary, Page } from "../api/types";
 import { useEvery } from "../ui/every";
 import { printable, word } from "../ui/format";
@@ -118,7 +118,7 @@ export function BulkView({ id, onClose }: { id: string; onClose(): void }) {
   const [status, setStatus] = useState("");
   const [ending, setEnding] = useState(false);
   const bulk = useQuery({ queryKey: ["bulk", id], queryFn: ({ signal }) => get<Bulk>(`/bulk/${id}`, {}, signal), refetchInterval: (q) => (!q.state.data || moving(q.state.data) ? 1000 : 10_000) });
-  const items = useQuery({ queryKey: ["bulk", id, "items", status], queryFn: ({ signal }) => get<Page<BulkItem>>(`/bulk/${id}/items`, { status, limit: 200 }, signal), refetchInterval: () => (moving(bulk.data) ? 1500 : false), placeholderData: (old) => old });
+  const items = useQuery({ queryKey: ["bulk", id, "items", status], queryFn: ({ signal }) => getList<Page<BulkItem>>(`/bulk/${id}/items`, { status, limit: 200 }, signal), refetchInterval: () => (moving(bulk.data) ? 1500 : false), placeholderData: (old) => old });
   const b = bulk.data;
   const over = b && !moving(b);
   const refetch = items.refetch;
@@ -161,7 +161,7 @@ export function BulkView({ id, onClose }: { id: string; onClose(): void }) {
 }
 
 export function Recent({ onOpen }: { onOpen(id: string): void }) {
-  const query = useQuery({ queryKey: ["bulks"], queryFn: ({ signal }) => get<Page<Bulk>>("/bulk", { limit: 10 }, signal), retry: false });
+  const query = useQuery({ queryKey: ["bulks"], queryFn: ({ signal }) => getList<Page<Bulk>>("/bulk", { limit: 10 }, signal), retry: false });
   useEvery(query.data?.data.some(moving) ? 2000 : 30_000, query.refetch);
   // Who may not see them is not told of them.
   if (!query.data?.data.length) return null;

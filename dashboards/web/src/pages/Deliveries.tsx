@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { asCurl, get, send } from "../api/client";
+import { asCurl, getList, send } from "../api/client";
 import type { Channel, Delivery, Page } from "../api/types";
 import { useAddress } from "../ui/address";
 import { useEvery } from "../ui/every";
@@ -20,7 +20,7 @@ const Count = ({ of, n }: { of: string; n: number }) => (n ? <><Mark of={of} /> 
 export function Channels({ chosen, onChoose }: { chosen?: string; onChoose?(name: string): void }) {
   const { may } = useMe();
   const client = useQueryClient();
-  const query = useQuery({ queryKey: ["channels"], queryFn: ({ signal }) => get<Page<Channel>>("/channels", {}, signal) });
+  const query = useQuery({ queryKey: ["channels"], queryFn: ({ signal }) => getList<Page<Channel>>("/channels", {}, signal) });
   useEvery(5000, query.refetch);
   const [tried, setTried] = useState<Delivery | null>(null);
   const test = useMutation({
@@ -57,10 +57,10 @@ export function Deliveries() {
   const [search, set] = useAddress();
   const { may } = useMe();
   const client = useQueryClient();
-  const channels = useQuery({ queryKey: ["channels"], queryFn: ({ signal }) => get<Page<Channel>>("/channels", {}, signal) });
+  const channels = useQuery({ queryKey: ["channels"], queryFn: ({ signal }) => getList<Page<Channel>>("/channels", {}, signal) });
   const channel = search.channel ?? channels.data?.data[0]?.name;
   const params = { status: search.status, alert_id: search.alert_id, cursor: search.cursor, limit: 50 };
-  const query = useQuery({ queryKey: ["deliveries", channel, params], queryFn: ({ signal }) => get<Page<Delivery>>(`${channelPath(channel!)}/deliveries`, params, signal), enabled: !!channel, placeholderData: (old) => old });
+  const query = useQuery({ queryKey: ["deliveries", channel, params], queryFn: ({ signal }) => getList<Page<Delivery>>(`${channelPath(channel!)}/deliveries`, params, signal), enabled: !!channel, placeholderData: (old) => old });
   useEvery(4000, query.refetch);
   const [said, setSaid] = useState("");
   const resend = useMutation({

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { asCurl, get, Send } from "../api/client";
+import { asCurl, getList, Send } from "../api/client";
 import type { ErrorGroup, Page } from "../api/types";
 import { useEvery } from "../ui/every";
 import { printable } from "../ui/format";
@@ -26,7 +26,7 @@ export function Errors() {
   const span = spans[search.window ?? ""] ? search.window! : "24h";
   const params = { limit: 100, cursor: search.cursor, status: status === "any" ? undefined : status };
   // The cursor is bound to the filter, so a page that is turned keeps its beginning.
-  const query = useQuery({ queryKey: ["errors", params, span, search.from], queryFn: ({ signal }) => get<Page<ErrorGroup> & { from: string }>("/errors", { ...params, from: from() }, signal), placeholderData: (old) => old });
+  const query = useQuery({ queryKey: ["errors", params, span, search.from], queryFn: ({ signal }) => getList<Page<ErrorGroup> & { from: string }>("/errors", { ...params, from: from() }, signal), placeholderData: (old) => old });
   useEvery(15_000, query.refetch);
   const from = () => search.from ?? new Date(Date.now() - spans[span]!).toISOString();
   const set = (s: Record<string, string | undefined>) => void navigate({ to: "/errors", search: { ...search, cursor: undefined, from: undefined, ...s } as never, replace: true });

@@ -4,7 +4,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { asCurl, get } from "../api/client";
 import type { Health as HealthRow } from "../api/types";
 import { Chart } from "../ui/Chart";
-import { duration, word } from "../ui/format";
+import { duration, printable, word } from "../ui/format";
 import { useEvery } from "../ui/every";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
@@ -41,7 +41,7 @@ export function Health() {
       {query.isError && <div className="mb-3"><Failed problem={query.error} again={() => void query.refetch()} /></div>}
       {!h ? !query.isError && <Loading /> : (
         <div className="grid gap-3">
-          {h.stale && <p className="text-wait">! {h.stale}</p>}
+          {h.stale && <p className="text-wait">! {printable(h.stale)}</p>}
           {h.omitted && <p className="text-soft">Not shown to this token: {h.omitted.map(word).join(", ")}.</p>}
           <div className="grid grid-cols-2 md:grid-cols-4 gap-3">
             <Figure name="Queue depth" sub={`${h.tasks.pending ?? 0} pending, ${h.tasks.in_progress ?? 0} in progress, ${h.tasks.retrying ?? 0} retrying`}>{h.queue_depth}</Figure>
@@ -59,10 +59,10 @@ export function Health() {
           </div>
           <div className="grid md:grid-cols-2 gap-3 items-start">
             <section className="panel overflow-x-auto" tabIndex={0} aria-label="Queues"><table className="w-full"><caption className="text-left px-3 pt-2 font-medium">Queues</caption><thead><tr>{["Queue", "Pending", "Running", "Retrying", "Oldest"].map((c) => <th key={c} scope="col" className="px-3 py-1">{c}</th>)}</tr></thead>
-              <tbody className="rows">{h.queues.map((q) => <tr key={q.queue}><td className="px-3 py-1 id">{q.queue}</td><td className="px-3">{q.pending}</td><td className="px-3">{q.in_progress}</td><td className="px-3">{q.retrying}</td><td className="px-3"><Time at={q.oldest_pending_at} /></td></tr>)}</tbody></table>
+              <tbody className="rows">{h.queues.map((q) => <tr key={q.queue}><td className="px-3 py-1 id">{printable(q.queue)}</td><td className="px-3">{q.pending}</td><td className="px-3">{q.in_progress}</td><td className="px-3">{q.retrying}</td><td className="px-3"><Time at={q.oldest_pending_at} /></td></tr>)}</tbody></table>
               {h.queues.length === 0 && <Empty title="No queue holds a task" />}</section>
             <section className="panel" aria-label="Circuit breakers"><h2 className="px-3 pt-2 font-medium">Circuit breakers</h2>
-              {h.active_circuit_breakers.length === 0 ? <Empty title="All are closed" /> : <ul className="rows">{h.active_circuit_breakers.map((b) => <li key={`${b.provider}${b.source_id}`} className="px-3 py-2"><p><span className="font-medium">{b.provider}</span> <Mark of={b.state} /> <span className="text-soft">since <Time at={b.since} />{b.open_until && <>, probes <Time at={b.open_until} /></>}</span></p><p className="text-soft">{word(b.why)}{b.calls ? `: ${b.failures ?? 0} of ${b.calls} calls failed` : ""}</p></li>)}</ul>}</section>
+              {h.active_circuit_breakers.length === 0 ? <Empty title="All are closed" /> : <ul className="rows">{h.active_circuit_breakers.map((b) => <li key={`${b.provider}${b.source_id}`} className="px-3 py-2"><p><span className="font-medium">{printable(b.provider)}</span> <Mark of={b.state} /> <span className="text-soft">since <Time at={b.since} />{b.open_until && <>, probes <Time at={b.open_until} /></>}</span></p><p className="text-soft">{word(b.why)}{b.calls ? `: ${b.failures ?? 0} of ${b.calls} calls failed` : ""}</p></li>)}</ul>}</section>
           </div>
         </div>
       )}

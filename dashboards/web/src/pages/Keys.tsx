@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { asCurl, get, send } from "../api/client";
+import { asCurl, getList, send } from "../api/client";
 import type { Key, Page, Scope } from "../api/types";
 import { useAddress } from "../ui/address";
 import { printable } from "../ui/format";
@@ -66,7 +66,7 @@ export function Keys() {
   const [making, setMaking] = useState(false);
   const [made, setMade] = useState<Key | null>(null);
   const [revoking, setRevoking] = useState<Key | null>(null);
-  const query = useQuery({ queryKey: ["keys"], queryFn: ({ signal }) => get<Page<Key>>("/keys", {}, signal) });
+  const query = useQuery({ queryKey: ["keys"], queryFn: ({ signal }) => getList<Page<Key>>("/keys", {}, signal) });
   const revoke = useMutation({
     mutationFn: (k: Key) => send<void>("DELETE", `/keys/${encodeURIComponent(k.id)}`),
     onSuccess: (_, k) => { setRevoking(null); setSaid(`Revoked: ${printable(k.name)}`); void client.invalidateQueries({ queryKey: ["keys"] }); },

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { asCurl, get } from "../api/client";
+import { asCurl, getList } from "../api/client";
 import type { DeadLetter, ErrorGroup, Page } from "../api/types";
 import { useActions } from "../ui/actions";
 import { printable, word } from "../ui/format";
@@ -53,9 +53,9 @@ export function Letters() {
   const status = search.status ?? "pending";
   const filter = letterFilter(search);
   const params = { ...filter, status: status === "any" ? undefined : status, cursor: search.cursor, limit: 100 };
-  const query = useQuery({ queryKey: ["dead-letters", params], queryFn: ({ signal }) => get<Page<DeadLetter>>("/failed-tasks", params, signal), placeholderData: (old) => old });
+  const query = useQuery({ queryKey: ["dead-letters", params], queryFn: ({ signal }) => getList<Page<DeadLetter>>("/failed-tasks", params, signal), placeholderData: (old) => old });
   // How each error went over the last day; the inbox does without where it is not known.
-  const errors = useQuery({ queryKey: ["errors", "spark"], queryFn: ({ signal }) => get<Page<ErrorGroup>>("/errors", { limit: 200, from: new Date(Date.now() - 86_400_000).toISOString() }, signal), retry: false });
+  const errors = useQuery({ queryKey: ["errors", "spark"], queryFn: ({ signal }) => getList<Page<ErrorGroup>>("/errors", { limit: 200, from: new Date(Date.now() - 86_400_000).toISOString() }, signal), retry: false });
   useEvery(30_000, errors.refetch);
   const set = (s: Search) => void navigate({ to: "/dead-letters", search: { ...search, cursor: undefined, ...s } as never, replace: true });
   const flat = search.group === "none";

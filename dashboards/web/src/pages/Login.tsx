@@ -11,7 +11,7 @@ export function Login() {
   const client = useQueryClient();
   const navigate = useNavigate();
   const router = useRouter();
-  const next = (useSearch({ strict: false }) as Record<string, string>).next;
+  const { next, ended } = useSearch({ strict: false }) as Record<string, string>;
   const submit = async () => {
     setBusy(true);
     setProblem(null);
@@ -30,6 +30,7 @@ export function Login() {
       <form className="w-full max-w-sm" onSubmit={(e) => { e.preventDefault(); void submit(); }}>
         <h1 className="text-xl font-semibold">Tasktrail</h1>
         <p className="text-soft mt-1">The timelines of your background tasks.</p>
+        {ended && !problem && <p role="status" className="panel px-3 py-2 mt-4"><span className="text-wait">! Your session has ended.</span> Sign in again, and you are back where you were.</p>}
         <label className="block mt-6"><span className="label">Token: an API key, a JWT or the admin token</span>
           <input className="field mono w-full mt-1 py-1.5" type="password" autoComplete="current-password" value={token} onChange={(e) => setToken(e.target.value)} autoFocus required />
         </label>

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { asCurl, get } from "../api/client";
+import { asCurl, getList } from "../api/client";
 import type { BreakerChange, Page, Provider } from "../api/types";
 import { useAddress } from "../ui/address";
 import { lanes, openShare, trippedBy } from "../ui/breakers";
@@ -57,9 +57,9 @@ function One({ provider: p, window, open, onOpen }: { provider: Provider; window
   const { now } = usePrefs();
   const [search, set] = useAddress();
   const path = `/providers/${encodeURIComponent(p.provider)}/history`;
-  const recent = useQuery({ queryKey: ["providers", p.provider, "recent"], queryFn: ({ signal }) => get<Page<BreakerChange>>(path, { limit: 200 }, signal) });
+  const recent = useQuery({ queryKey: ["providers", p.provider, "recent"], queryFn: ({ signal }) => getList<Page<BreakerChange>>(path, { limit: 200 }, signal) });
   useEvery(5000, recent.refetch);
-  const older = useQuery({ queryKey: ["providers", p.provider, search.cursor], queryFn: ({ signal }) => get<Page<BreakerChange>>(path, { limit: 200, cursor: search.cursor }, signal), enabled: open && !!search.cursor });
+  const older = useQuery({ queryKey: ["providers", p.provider, search.cursor], queryFn: ({ signal }) => getList<Page<BreakerChange>>(path, { limit: 200, cursor: search.cursor }, signal), enabled: open && !!search.cursor });
   const changes = recent.data?.data ?? [];
   const page = open && search.cursor ? older.data : recent.data;
   const from = now - windows[window] * 1000;
@@ -98,7 +98,7 @@ export function Providers() {
   const [search, set] = useAddress();
   const { may } = useMe();
   const window: Window = search.window && search.window in windows ? (search.window as Window) : "24h";
-  const query = useQuery({ queryKey: ["providers", "all", window], queryFn: ({ signal }) => get<Page<Provider>>("/providers", { window }, signal), placeholderData: (old) => old, enabled: may.readAll });
+  const query = useQuery({ queryKey: ["providers", "all", window], queryFn: ({ signal }) => getList<Page<Provider>>("/providers", { window }, signal), placeholderData: (old) => old, enabled: may.readAll });
   useEvery(3000, query.refetch);
   if (!may.readAll) return <><h1 className="text-lg font-semibold mb-3">Providers</h1><Forbidden what="providers" scope="read:all" /></>;
   return (

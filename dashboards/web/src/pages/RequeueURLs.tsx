@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { asCurl, get, send } from "../api/client";
+import { asCurl, getList, send } from "../api/client";
 import type { Page, RequeueURL } from "../api/types";
 import { printable } from "../ui/format";
 import { useMe } from "../ui/me";
@@ -51,7 +51,7 @@ export function RequeueURLs() {
   const [editing, setEditing] = useState<RequeueURL | "new" | null>(null);
   const [made, setMade] = useState<RequeueURL | null>(null);
   const [ending, setEnding] = useState<RequeueURL | null>(null);
-  const query = useQuery({ queryKey: ["requeue"], queryFn: ({ signal }) => get<Page<RequeueURL>>("/requeue-urls", {}, signal) });
+  const query = useQuery({ queryKey: ["requeue"], queryFn: ({ signal }) => getList<Page<RequeueURL>>("/requeue-urls", {}, signal) });
   const end = useMutation({
     mutationFn: (r: RequeueURL) => send<void>("DELETE", path(r.queue)),
     onSuccess: (_, r) => { setEnding(null); setSaid(`Removed: ${printable(r.queue)}`); void client.invalidateQueries({ queryKey: ["requeue"] }); },

@@ -2,7 +2,7 @@ import { useMemo, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { Link } from "@tanstack/react-router";
-import { asCurl, get, Problem } from "../api/client";
+import { asCurl, getList, Problem } from "../api/client";
 import type { Page, State, Task } from "../api/types";
 import { useAddress } from "../ui/address";
 import { ChoiceFilter, TextFilter, TimeFilter } from "../ui/Filters";
@@ -46,7 +46,7 @@ export function Search() {
   const chosen = (search.state ?? "").split(",").filter(Boolean);
   const params: Record<string, string | undefined> = { state: search.state, limit, cursor: search.cursor };
   for (const n of all) params[n] = search[inAddress(n)];
-  const query = useQuery({ queryKey: ["search", params], queryFn: ({ signal }) => get<Page<Task>>("/tasks", params, signal), placeholderData: (old) => old, staleTime: 5000 });
+  const query = useQuery({ queryKey: ["search", params], queryFn: ({ signal }) => getList<Page<Task>>("/tasks", params, signal), placeholderData: (old) => old, staleTime: 5000 });
   const rows = query.data?.data ?? [];
   const seen = useMemo(() => {
     const of = (f: (t: Task) => string | undefined) => [...new Set(rows.map(f).filter((v): v is string => !!v))].sort().slice(0, 50);

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { asCurl, get, send } from "../api/client";
+import { asCurl, getList, send } from "../api/client";
 import type { AlertMatch, Page, Silence } from "../api/types";
 import { useAddress } from "../ui/address";
 import { useEvery } from "../ui/every";
@@ -62,7 +62,7 @@ export function Silences() {
   const [making, setMaking] = useState(false);
   const [ending, setEnding] = useState<Silence | null>(null);
   const params = { state: search.state };
-  const query = useQuery({ queryKey: ["silences", params], queryFn: ({ signal }) => get<Page<Silence>>("/silences", params, signal), placeholderData: (old) => old });
+  const query = useQuery({ queryKey: ["silences", params], queryFn: ({ signal }) => getList<Page<Silence>>("/silences", params, signal), placeholderData: (old) => old });
   useEvery(10_000, query.refetch);
   const end = useMutation({
     mutationFn: (s: Silence) => send<void>("DELETE", `/silences/${s.id}`),

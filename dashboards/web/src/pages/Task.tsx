@@ -1,7 +1,7 @@
 import * as Tabs from "@radix-ui/react-tabs";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { asCurl, get, taskPath } from "../api/client";
+import { asCurl, get, getList, taskPath } from "../api/client";
 import { readTimeline, type Known } from "../api/timeline";
 import type { Attempt, Entry, Page, State, Task as TaskRow, TimelineEvent } from "../api/types";
 import { useActions } from "../ui/actions";
@@ -52,16 +52,16 @@ function Overview({ task, entries }: { task: TaskRow; entries: Entry[] }) {
   return (
     <div className="grid gap-4">
       <Path entries={entries} now={task.state} />
-      {task.progress && isActive(task.state) && <div className="max-w-lg"><progress max={1} value={task.progress.fraction} aria-label="Progress" /><p className="label mt-0.5">{Math.round(task.progress.fraction * 100)} % {task.progress.message}</p></div>}
+      {task.progress && isActive(task.state) && <div className="max-w-lg"><progress max={1} value={task.progress.fraction} aria-label="Progress" /><p className="label mt-0.5">{Math.round(task.progress.fraction * 100)} % {printable(task.progress.message ?? "")}</p></div>}
       {task.state === "retrying" && task.waiting && <p className="panel px-3 py-2"><span className="text-wait">↻ Attempt {task.waiting.next_attempt}</span> <Time at={task.next_attempt_at} />, after a wait of {duration(task.waiting.delay_ms)}: {why(task.waiting)}.</p>}
       {task.cancel_requested_at && <p className="panel px-3 py-2 text-wait">⊘ Cancel asked for <Time at={task.cancel_requested_at} />. It has not stopped yet.</p>}
       {task.error && (
-        <div className="panel px-3 py-2"><p className="label">Last error</p><p><span className="text-bad">✕ {task.error.kind ?? "error"}</span> {printable(task.error.message ?? "")}</p>
+        <div className="panel px-3 py-2"><p className="label">Last error</p><p><span className="text-bad">✕ {printable(task.error.kind ?? "error")}</span> {printable(task.error.message ?? "")}</p>
           <p className="text-soft">{[task.error.class, task.error.code && `code ${task.error.code}`].filter(Boolean).join(" · ")} {task.error.fingerprint && <Link to="/dead-letters" search={{ fingerprint: task.error.fingerprint, status: "any" } as never} className="link id">{task.error.fingerprint}</Link>}</p></div>
       )}
       <dl className="panel px-3 py-3 grid grid-cols-2 sm:grid-cols-4 gap-x-6 gap-y-3">
         <Fact name="Type">{task.type}</Fact><Fact name="Queue">{task.queue}</Fact><Fact name="Agent">{task.agent}</Fact><Fact name="Runner">{task.runner}</Fact>
-        <Fact name="User">{task.user_id}</Fact><Fact name="Provider">{task.provider}{task.breaker ? <> · breaker <Mark of={task.breaker.state} /></> : null}</Fact>
+        <Fact name="User">{task.user_id}</Fact><Fact name="Provider">{printable(task.provider ?? "")}{task.breaker ? <> · breaker <Mark of={task.breaker.state} /></> : null}</Fact>
         <Fact name="Amount">{task.amount ? `${task.amount} ${task.currency ?? ""}` : ""}</Fact><Fact name="Namespace">{task.namespace}</Fact>
         <Fact name="Attempt">{task.attempt}{task.max_attempts ? ` of ${task.max_attempts}` : ""}, run {task.run}</Fact><Fact name="Created"><Time at={task.created_at} /></Fact><Fact name="Ended"><Time at={task.ended_at} /></Fact><Fact name="Took">{task.duration_ms ? duration(task.duration_ms) : ""}</Fact>
         {task.trace_id && <Fact name="Trace"><span className="id">{task.trace_id}</span></Fact>}
@@ -101,7 +101,7 @@ export function Task() {
   const task = useQuery({ queryKey: ["task", id, "folded"], queryFn: ({ signal }) => get<TaskRow>(path, {}, signal) });
   const timeline = useQuery({ queryKey: ["task", id, "timeline"], queryFn: ({ signal }) => readTimeline(id, client.getQueryData<Known>(["task", id, "timeline"]), signal), structuralSharing: false, enabled: task.isSuccess });
   useEvery(netMs, (o) => task.data && isActive(task.data.state) && (void task.refetch(o), void timeline.refetch(o)));
-  const attempts = useQuery({ queryKey: ["task", id, "attempts"], queryFn: ({ signal }) => get<Page<Attempt>>(`${path}/attempts`, {}, signal), enabled: task.isSuccess && tab === "attempts" });
+  const attempts = useQuery({ queryKey: ["task", id, "attempts"], queryFn: ({ signal }) => getList<Page<Attempt>>(`${path}/attempts`, {}, signal), enabled: task.isSuccess && tab === "attempts" });
   if (task.isPending) return <Loading />;
   if (task.isError && !task.data) return <><Failed problem={task.error} again={() => void task.refetch()} /><p className="mt-3"><Link className="link" to="/tasks">All active tasks</Link></p></>;
   const t = task.data;

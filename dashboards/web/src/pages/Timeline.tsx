@@ -2,7 +2,7 @@ import { memo, useCallback, useDeferredValue, useLayoutEffect, useMemo, useRef, 
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import type { Entry } from "../api/types";
-import { duration, printable, why, word } from "../ui/format";
+import { duration, json, printable, why, word } from "../ui/format";
 import { Copy, Empty, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
 
@@ -42,7 +42,7 @@ function heightOf(e: Entry, isWide: boolean, open: boolean): number {
   const row = isWide ? (long ? 56 : 36) : long ? 100 : says(e) ? 80 : 58;
   return row + (open ? jsonHeight(e) + 8 : 0);
 }
-const jsonHeight = (e: Entry) => Math.min(420, 24 + 19 * JSON.stringify(e, null, 2).split("\n").length);
+const jsonHeight = (e: Entry) => Math.min(420, 24 + 19 * json(e).split("\n").length);
 
 function useWide(): boolean {
   return useSyncExternalStore((changed) => { const m = wide(); m.addEventListener("change", changed); return () => m.removeEventListener("change", changed); }, () => wide().matches);
@@ -59,7 +59,7 @@ const Row = memo(function Row({ e, index, open, toggle }: { e: Entry; index: num
         <span className="max-sm:col-span-3 max-sm:col-start-1 max-sm:row-start-3 min-w-0 line-clamp-2 break-words text-soft" title={says(e)} dir="auto">{says(e)}</span>
         <button className="link max-sm:col-start-3 max-sm:row-start-1" aria-expanded={open} onClick={() => toggle(index)}>JSON<span className="sr-only"> of event {index + 1}</span></button>
       </div>
-      {open && <pre className="code mt-1" style={{ height: jsonHeight(e) }} tabIndex={0}>{JSON.stringify(e, null, 2)}</pre>}
+      {open && <pre className="code mt-1" style={{ height: jsonHeight(e) }} tabIndex={0}>{json(e)}</pre>}
     </>
   );
 });

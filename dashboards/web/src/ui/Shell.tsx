@@ -1,11 +1,11 @@
 // The frame around every page: where one is, how fresh it is, who one is.
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
 import { namespace, rememberNamespace, signOut } from "../api/client";
 import type { Principal } from "../api/types";
 import { LiveProvider, useLive } from "../live/live";
-import type { Clock } from "./format";
+import { printable, type Clock } from "./format";
 import { mayOf, whoami, type May } from "./me";
 import { Failed, Loading } from "./parts";
 import { usePrefs, type Theme } from "./prefs";
@@ -86,9 +86,19 @@ function Header({ who, offer, onHelp }: { who: Principal; offer: Entry[]; onHelp
   );
 }
 
+// useTitle names the page in the tab and in the history.
+function useTitle(id: string | undefined) {
+  const { pathname } = useLocation();
+  useEffect(() => {
+    const name = id ? printable(id) : pages.find(([to]) => to === pathname)?.[1];
+    document.title = name ? `${name} · Tasktrail` : "Tasktrail";
+  }, [id, pathname]);
+}
+
 export function Shell() {
   const [help, setHelp] = useState(false);
   const id = (useParams({ strict: false }) as { id?: string }).id;
+  useTitle(id);
   const who = useQuery(whoami);
   const offer = useMemo(() => offered(who.data ? mayOf(who.data) : mayOf({ scopes: [] })), [who.data]);
   const show = useRef(() => setHelp(true)).current;

@@ -39,7 +39,7 @@ const words: Record<string, string> = {
   in_progress: "in progress", circuit_open: "circuit open", retry_after: "Retry-After", provider_paused: "provider paused", retry_budget: "retry budget",
   auto_recover: "recovery after the breaker closed", retry_after_too_long: "Retry-After too long", manual: "retried by hand", half_open: "half open",
 };
-export const word = (s: string | undefined) => (s ? (words[s] ?? s.replaceAll("_", " ")) : "");
+export const word = (s: string | undefined) => (s ? (words[s] ?? printable(s.replaceAll("_", " "))) : "");
 
 // why says in a sentence where a wait's length comes from.
 export function why(r: Retry): string {
@@ -53,6 +53,10 @@ export function why(r: Retry): string {
 }
 
 export const isActive = (s: Task["state"]) => s === "pending" || s === "in_progress" || s === "retrying" || s === "lost";
+
+// json is a value as JSON that reads as it is written: marks that turn text around are
+// escaped in it.
+export const json = (v: unknown): string => JSON.stringify(v, null, 2)?.replace(/[\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`) ?? "";
 
 // printable makes marks that turn text around visible: a name must not look like
 // another.

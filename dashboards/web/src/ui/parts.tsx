@@ -1,7 +1,7 @@
 // The small parts every page is made of.
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import type { Problem } from "../api/client";
-import { word } from "./format";
+import { printable, word } from "./format";
 
 // A state is a sign, a word and a colour, never a colour alone.
 const signs: Record<string, [string, string]> = {
@@ -26,7 +26,7 @@ export function Failed({ problem, again }: { problem: Error; again?: () => void 
   const p = problem as Partial<Problem> & Error;
   return (
     <div role="alert" className="panel border-bad px-4 py-3">
-      <p className="font-medium"><span aria-hidden="true" className="text-bad">✕ </span>{problem.message}</p>
+      <p className="font-medium"><span aria-hidden="true" className="text-bad">✕ </span>{printable(problem.message)}</p>
       <p className="text-soft mt-1">
         {p.code && <span className="mono">{p.code}</span>}{p.requestId && <> · request <span className="id">{p.requestId}</span></>}{p.retryAfter ? <> · try again in {p.retryAfter} s</> : null}
       </p>
@@ -36,8 +36,15 @@ export function Failed({ problem, again }: { problem: Error; again?: () => void 
   );
 }
 
+// Loading says after a while that it is the server that is waited for.
+const slowMs = 5000;
 export function Loading() {
-  return <p role="status" className="text-soft px-4 py-8 text-center">Loading…</p>;
+  const [slow, setSlow] = useState(false);
+  useEffect(() => {
+    const t = setTimeout(() => setSlow(true), slowMs);
+    return () => clearTimeout(t);
+  }, []);
+  return <p role="status" className="text-soft px-4 py-8 text-center">Loading…{slow && " The server takes its time; it is waited for up to 30 s."}</p>;
 }
 
 // Copy takes a text along; one that is long to write is written when it is asked for.
@@ -94,5 +101,5 @@ export function Forbidden({ what, scope }: { what: string; scope: string }) {
 }
 
 export function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return <div className="min-w-0"><dt className="label">{name}</dt><dd className="min-w-0 break-words">{children || children === 0 ? children : <span className="text-soft">–</span>}</dd></div>;
+  return <div className="min-w-0"><dt className="label">{name}</dt><dd className="min-w-0 break-words">{typeof children === "string" && children ? printable(children) : children || children === 0 ? children : <span className="text-soft">–</span>}</dd></div>;
 }

@@ -5,7 +5,7 @@
 export function csv(columns: string[], rows: Record<string, unknown>[]): string {
   const cell = (v: unknown) => {
     let s = v === undefined || v === null ? "" : typeof v === "object" ? JSON.stringify(v) : String(v);
-    if (typeof v === "string" && /^[=+\-@\t\r]/.test(s)) s = `'${s}`;
+    if (typeof v === "string" && /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(s)) s = `'${s}`;
     return /[",\r\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s;
   };
   return [columns.map(cell).join(","), ...rows.map((r) => columns.map((c) => cell(r[c])).join(","))].join("\r\n") + "\r\n";
