@@ -3,11 +3,6 @@ package query
 import (
 	"context"
 	_ "embed"
-	"errors"
-	"io/fs"
-	"mime"
-	"path"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,44 +52,4 @@ func (s *Server) handleReadyz(c *fiber.Ctx) error {
 func (s *Server) handleOpenAPI(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "application/yaml; charset=utf-8")
 	return c.Send(OpenAPI)
-}
-
-// handleUI serves the web UI's files, and its page for every path that is none:
-// the UI reads the path itself.
-func (s *Server) handleUI(c *fiber.Ctx) error {
-	if s.cfg.UI == nil {
-		return &failure{code: codeNoRoute, detail: "the web UI is not part of this build"}
-	}
-	name := strings.TrimPrefix(path.Clean("/"+c.Params("*")), "/")
-	if name == "" {
-		name = "index.html"
-	}
-	if !fs.ValidPath(name) {
-		return &failure{code: codeNoRoute}
-	}
-	b, err := fs.ReadFile(s.cfg.UI, name)
-	// What a browser goes to is the page's business, a task id with a dot too; a
-	// script or an image that is not there is not.
-	page := path.Ext(name) == "" || strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML)
-	if err != nil && page && !strings.HasPrefix(name, "assets/") {
-		name = "index.html"
-		b, err = fs.ReadFile(s.cfg.UI, name)
-	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-		return &failure{code: codeNoRoute}
-	}
-	if err != nil {
-		return &failure{code: codeNoRoute, cause: err}
-	}
-	kind := mime.TypeByExtension(path.Ext(name))
-	if kind == "" {
-		kind = "application/octet-stream"
-	}
-	c.Set(fiber.HeaderContentType, kind)
-	// Vite puts a hash into the names below assets: they never change.
-	c.Set(fiber.HeaderCacheControl, "no-cache")
-	if strings.HasPrefix(name, "assets/") {
-		c.Set(fiber.HeaderCacheControl, "public, max-age=31536000, immutable")
-	}
-	return c.Send(b)
 }

@@ -1,8 +1,11 @@
 package query
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +48,33 @@ func TestUI(t *testing.T) {
 	h.do("GET", "/..%2f..%2fetc%2fpasswd.txt", "", "").want(404)
 	h.do("GET", "/api/v1/nosuch", "", "").want(404, codeNoRoute)
 	start(t).do("GET", "/", "", "").want(404)
+}
+
+func TestUICompressed(t *testing.T) {
+	script := strings.Repeat("run();", 1000)
+	h := start(t, func(c *Config, _ *Deps) {
+		c.UI = fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}, "assets/a.js": {Data: []byte(script)}, "assets/b.js": {Data: []byte(script + "b()")}, "assets/a.png": {Data: []byte(script)}}
+	})
+	for range 2 {
+		for name, text := range map[string]string{"a": script, "b": script + "b()"} {
+			a := h.do("GET", "/assets/"+name+".js", "", "", "Accept-Encoding", "gzip, br").want(200)
+			if a.header.Get("Content-Encoding") != "gzip" || a.header.Get("Vary") != "Accept-Encoding" || len(a.body) > len(text)/10 {
+				t.Fatalf("%d bytes, %v", len(a.body), a.header)
+			}
+			r, err := gzip.NewReader(bytes.NewReader(a.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(r); err != nil || string(b) != text {
+				t.Errorf("%s: %d bytes, %v", name, len(b), err)
+			}
+		}
+	}
+	for target, accept := range map[string]string{"/assets/a.js": "identity", "/assets/b.js": "gzip;q=0", "/assets/a.png": "gzip", "/": "gzip"} {
+		if a := h.do("GET", target, "", "", "Accept-Encoding", accept).want(200); a.header.Get("Content-Encoding") != "" {
+			t.Errorf("%s with %q: %v", target, accept, a.header)
+		}
+	}
 }
 
 func TestHeadersAndRequestIDs(t *testing.T) {

@@ -54,6 +54,7 @@ type Server struct {
 	settings *settings
 	health   *healthCache
 	locks    *taskLocks
+	packer   *packer
 	working  chan struct{} // one token a request in work
 	ids      timeline.IDGenerator
 
@@ -117,7 +118,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		cursors: cursors{cursorKey}, sessions: seal, limiters: newLimiters(cfg.RatePerSecond, cfg.RateBurst),
 		streams: newQuota(cfg.MaxStreams, cfg.MaxStreamsPerToken), overlay: newOverlay(cfg.OverlayTTL, deps.Now),
 		settings: newSettings(deps.Settings, cfg.OverlayTTL, deps.Now),
-		locks:    newTaskLocks(), working: make(chan struct{}, cfg.MaxConcurrent),
+		locks:    newTaskLocks(), packer: newPacker(), working: make(chan struct{}, cfg.MaxConcurrent),
 	}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	s.health = newHealthCache(s.base, deps.Reader, cfg.HealthTTL, cfg.QueryTimeout, deps.Now)
