@@ -116,7 +116,7 @@ func (a *App) startQuery(ctx context.Context) error {
 	}
 	deps := query.Deps{
 		Reader: reader{a.store, a.live, a.collector}, Auth: a.auth, Writer: a.events, Claimer: a.claimer(), Subscriber: a.live.Follower(),
-		Settings: a.store, Providers: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
+		Settings: a.store, Audit: a.store, Providers: a.store, Keys: a.keys, Leases: a.live, Idempotency: idempotency{a.live},
 		Servers: queueServers{a.live}, RequeueSecret: requeueSecret, RequeueStates: requeueStates{a},
 		Ready: ready, Gatherer: prometheus.Gatherer(a.metrics), Logger: a.log,
 	}

@@ -129,6 +129,7 @@ func TestAuthorizationMatrix(t *testing.T) {
 		"POST /session":                              {"/session", whole(201), ""},
 		"DELETE /session":                            {"/session", whole(204), ""},
 		"GET /task-types/:name/usual":                {"/task-types/payment/usual", read, ""},
+		"GET /audit":                                 {"/audit", but(admin, "admin", 200), ""},
 		"GET /version":                               {"/version", valid, ""},
 		"GET /whoami":                                {"/whoami", valid, ""},
 	}

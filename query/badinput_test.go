@@ -28,7 +28,7 @@ func concrete(r route) string {
 }
 
 // free are the parameters that take any text.
-var free = []string{"text", "type", "queue", "agent", "provider", "runner", "user_id", "payment_reference", "task_id", "fingerprint", "rule", "error"}
+var free = []string{"text", "type", "queue", "agent", "provider", "runner", "user_id", "payment_reference", "task_id", "fingerprint", "rule", "error", "actor", "action", "target", "result"}
 
 // TestBadParameters gives every parameter of every route each kind of bad value:
 // 400, and the parameter's name.

@@ -137,6 +137,7 @@ func TestEveryRouteAnswersAsDocumented(t *testing.T) {
 		{"GET", "/keys", "", 200},
 		{"POST", "/keys", `{"name":"ci","scopes":["ingest"],"expires_in":"90d"}`, 201},
 		{"DELETE", "/keys/" + testKey, "", 204},
+		{"GET", "/audit?limit=3", "", 200},
 		{"POST", "/session", "", 201},
 		{"DELETE", "/session", "", 204},
 	} {

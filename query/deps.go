@@ -125,6 +125,9 @@ type Deps struct {
 	// AlertSettings checks channels and rules that operators set. Without it none can
 	// be.
 	AlertSettings AlertSettings
+	// Audit reads who changed what. Without it /audit answers 503; what is written for
+	// it goes to Writer.
+	Audit AuditReader
 	// Servers knows which queues are served. Without it answers do not say so.
 	Servers QueueServers
 	// RequeueSecret derives the secret that calls to a queue's re-enqueue URL are

@@ -109,7 +109,7 @@ func start(t *testing.T, change ...func(*Config, *Deps)) *harness {
 	h := &harness{t: t, store: querytest.NewStore(), broker: querytest.NewBroker(), ops: querytest.NewOperations(), log: &logBuffer{}}
 	cfg := Config{Addr: "127.0.0.1:0", RatePerSecond: 1e6, RateBurst: 1e6, BulkInterval: 20 * time.Millisecond}
 	deps := Deps{
-		Settings: h.store, Alerts: h.ops, Channels: h.ops, AlertSettings: h.ops, Providers: h.ops, Keys: h.ops,
+		Settings: h.store, Audit: h.store, Alerts: h.ops, Channels: h.ops, AlertSettings: h.ops, Providers: h.ops, Keys: h.ops,
 		RequeueSecret: func(namespace, queue, salt string) (string, error) {
 			return "whsec_" + namespace + "+" + queue + "+" + salt, nil
 		},

@@ -156,7 +156,7 @@ func (s *Server) serve(rt *route) fiber.Handler {
 			}
 		}
 		if rt.mutates && r.principal.ID != "" {
-			s.auditLine(r, err)
+			s.audited(r, err)
 		}
 		return err
 	}
@@ -337,17 +337,4 @@ var securityHeaders = [...][2]string{
 	{"Cross-Origin-Opener-Policy", "same-origin"},
 	{"Cross-Origin-Resource-Policy", "same-origin"},
 	{"Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()"},
-}
-
-// auditLine says who changed what, also where it was refused.
-func (s *Server) auditLine(r *request, err error) {
-	status, result := r.c.Response().StatusCode(), "accepted"
-	if err != nil {
-		f := asFailure(err)
-		status, result = statuses[f.code].status, string(f.code)
-	}
-	s.log.Info("audit", append([]any{
-		"actor", r.principal.ID, "user_id", r.principal.UserID, "action", r.route.method + " " + r.route.path, "namespace", r.scope.Namespace,
-		"target", printable(r.target()), "status", status, "result", result, "request_id", r.id, "remote", r.c.IP(),
-	}, r.audit...)...)
 }

@@ -61,6 +61,7 @@ func (s *Server) apiRoutes() []route {
 		{method: "GET", path: "/keys", access: accessAdmin, handle: s.getKeys},
 		{method: "POST", path: "/keys", access: accessAdmin, mutates: true, handle: s.change(s.postKey)},
 		{method: "DELETE", path: "/keys/:id", access: accessAdmin, mutates: true, handle: s.change(s.deleteKey)},
+		{method: "GET", path: "/audit", access: accessAdmin, params: append([]string{"actor", "action", "target", "result", "from", "to"}, page...), handle: s.getAudit},
 		{method: "GET", path: "/stream", access: accessRead, params: []string{"topics"}, repeatable: []string{"topics"}, handle: s.getStream},
 		{method: "POST", path: "/session", access: accessAny, mutates: true, handle: s.postSession},
 		{method: "DELETE", path: "/session", access: accessAny, mutates: true, handle: s.deleteSession},

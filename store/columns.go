@@ -95,7 +95,7 @@ func (c *columns) add(rec *wire.Record) {
 	c.namespace.AppendBytes(rec.Namespace)
 	c.taskID.AppendBytes(rec.TaskID)
 	c.run.Append(run)
-	rank := rankOf(rec.Type)
+	rank := rankOfRecord(rec)
 	c.rank.Append(rank)
 	decide := decideKey(rec, run, attempt, rank)
 	c.tasks.add(rec, run, attempt, decide, orderKey(rec, run, rank))

@@ -16,6 +16,7 @@ const (
 	SettingErrorGroup = "error_group" // query: a group of errors that is resolved or ignored
 	SettingRequeueURL = "requeue_url" // live: where a queue's retries are posted
 	SettingKey        = "key"         // query: an API key, hashed
+	SettingAudit      = "audit"       // query: one call that changed something; kept as long as timelines are
 )
 
 // MaxSettingBytes bounds the body of a setting.

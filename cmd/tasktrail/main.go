@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newUp(), newCollector(), newQuery(), newSidecar(), newDoctor(), newReady(), newMigrate(), newClickHouse(), newDemo(),
-		newKeys(), newTasks(), newTimeline(), newFailed(), newBulk(), newErrors(), newRetry(), newCancel(), newTail(), newAlerts(), newVerify(), newRun())
+		newKeys(), newTasks(), newTimeline(), newFailed(), newBulk(), newErrors(), newRetry(), newCancel(), newTail(), newAlerts(), newAudit(), newVerify(), newRun())
 	for _, c := range root.Commands() {
 		asUsage(c)
 	}

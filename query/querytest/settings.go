@@ -3,6 +3,7 @@ package querytest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/tasktrail/tasktrail/timeline"
@@ -61,4 +62,30 @@ func (s *Store) Setting(ctx context.Context, namespace, kind, id string) (timeli
 		return timeline.StoredSetting{}, readmodel.ErrNotFound
 	}
 	return all[0], nil
+}
+
+// Audit implements query.AuditReader.
+func (s *Store) Audit(ctx context.Context, namespace string, f readmodel.AuditFilter, page readmodel.Page) (readmodel.List[readmodel.AuditRecord], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var rows []readmodel.AuditRecord
+	if err := s.read(ctx); err != nil {
+		return readmodel.List[readmodel.AuditRecord]{}, err
+	}
+	for i := range s.events {
+		e := &s.events[i]
+		if e.Namespace != namespace || e.Setting == nil || e.Setting.Kind != timeline.SettingAudit {
+			continue
+		}
+		var a readmodel.AuditRecord
+		if err := json.Unmarshal(e.Setting.Body, &a); err != nil {
+			return readmodel.List[readmodel.AuditRecord]{}, err
+		}
+		if f.Matches(&a) {
+			rows = append(rows, a)
+		}
+	}
+	return readmodel.PageOf(rows, page, func(a *readmodel.AuditRecord) readmodel.Position {
+		return readmodel.Position{At: a.At, ID: a.ID.String()}
+	}), nil
 }

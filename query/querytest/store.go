@@ -26,7 +26,7 @@ type Store struct {
 	Lag bool
 	// WriteErr, ClaimErr and ReadErr are returned by the next calls.
 	WriteErr, ClaimErr, ReadErr error
-	// Writes and Releases count calls.
+	// Writes and Releases count calls, Writes without those of audit records alone.
 	Writes, Releases int
 }
 
@@ -72,7 +72,9 @@ func (s *Store) WriteEvents(ctx context.Context, namespace string, events []time
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	s.Writes++
+	if slices.ContainsFunc(events, func(e timeline.Event) bool { return e.Setting == nil || e.Setting.Kind != timeline.SettingAudit }) {
+		s.Writes++
+	}
 	for _, e := range events {
 		if e.Namespace != namespace {
 			return errors.New("an event of another namespace")

@@ -1051,6 +1051,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who changed what, and what was refused, the latest first
+         * @description A record of every call that changes something, of those that were refused too but for those past the limit of rate. Kept as long as timelines are.
+         */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/task-types/{name}/usual": {
         parameters: {
             query?: never;
@@ -1727,6 +1747,32 @@ export interface components {
             }[];
             status: components["schemas"]["GroupStatus"];
             decision?: components["schemas"]["GroupDecision"];
+        };
+        AuditRecord: {
+            /** Format: uuid */
+            id: string;
+            at: components["schemas"]["Time"];
+            namespace: string;
+            /** @description Who called. */
+            actor: string;
+            /** @description The user whose tasks alone the token sees. */
+            user_id?: string;
+            /** @description The method and the route. */
+            action: string;
+            /** @description What the path names. */
+            target?: string;
+            /** @description accepted, or the code of the refusal. */
+            result: string;
+            /** @description The status of the answer. */
+            status: number;
+            reason?: string;
+            /** @description What else the route says of the call. */
+            details?: {
+                [key: string]: string;
+            };
+            request_id: string;
+            /** @description The address the call came from. */
+            remote?: string;
         };
         /** @description The distribution of the durations of attempts */
         ExecutionTime: {
@@ -5224,6 +5270,80 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /** @description How many rows, 1 to 200. */
+                limit?: components["parameters"]["limit"];
+                /** @description next_cursor or prev_cursor of an earlier answer to the same filter. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Who called, such as key:abcdefghijklmnop. */
+                actor?: string;
+                /**
+                 * @description The method and the route.
+                 * @example POST /tasks/:id/retry
+                 */
+                action?: string;
+                /** @description What the path names: a task, a dead letter, a key … */
+                target?: string;
+                /**
+                 * @description Any of these results: accepted, or codes of refusals.
+                 * @example accepted
+                 */
+                result?: components["schemas"]["Names"];
+                /** @description At this time or later. */
+                from?: components["schemas"]["Time"];
+                /** @description Before this time. */
+                to?: components["schemas"]["Time"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of records */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "0197b0a0-0000-7000-8000-000000000001",
+                     *           "at": "2026-01-31T12:00:00Z",
+                     *           "namespace": "default",
+                     *           "actor": "key:abcdefghijklmnop",
+                     *           "action": "POST /tasks/:id/retry",
+                     *           "target": "river:default:1",
+                     *           "result": "accepted",
+                     *           "status": 202,
+                     *           "reason": "the bank is back",
+                     *           "request_id": "6f3a",
+                     *           "remote": "10.0.0.7"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "prev_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: components["schemas"]["AuditRecord"][];
+                        next_cursor: components["schemas"]["Cursor"];
+                        prev_cursor: components["schemas"]["Cursor"];
+                    };
+                };
             };
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
