@@ -77,9 +77,10 @@ lint: ## Run the linters of .golangci.yaml over every module
 	@test -x bin/golangci-lint || (cd tools && $(GO) build -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 	@for m in $(MODULES); do echo "== lint $$m"; (cd $$m && $(CURDIR)/bin/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
 
-generate: ## Write again what is generated: the codec's fields, docs/events.md, the dashboards, the UI's API types
+generate: ## Write again what is generated: the codec's fields, docs/events.md, docs/api.md, the dashboards, the UI's API types
 	$(GO) run ./timeline/wire/gen
 	$(GO) run ./dashboards/grafana/gen
+	$(GO) test ./query -run TestAPIDocIsCurrent -count=1 -update
 	npm run --prefix dashboards/web generate
 
 FUZZTIME ?= 60s
