@@ -116,6 +116,15 @@ func (o *operators) keys(now time.Time) {
 	}
 }
 
+// Create implements query.KeyManager, with the time it is.
+func (o *operators) Create(_ context.Context, spec auth.KeySpec) (auth.Key, string, error) {
+	k, token, err := auth.NewKey(spec, time.Now())
+	if err == nil {
+		o.AddKey(k)
+	}
+	return k, token, err
+}
+
 // Alerts implements query.AlertReader.
 func (o *operators) Alerts(ctx context.Context, scope readmodel.Scope, f readmodel.AlertFilter, page readmodel.Page) (readmodel.List[readmodel.AlertRow], error) {
 	// What the filter asks of acknowledgements and silences is looked at once the

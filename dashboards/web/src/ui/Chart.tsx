@@ -29,5 +29,5 @@ export function Chart({ title, times, values, unit }: { title: string; times: nu
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [theme]);
   useEffect(() => plot.current?.setData(padded(times, values)), [times, values]);
-  return <figure className="panel px-3 py-2 min-w-0"><figcaption className="label">{title} <span className="text-ink">{values.at(-1) ?? "–"} {unit}</span></figcaption><div ref={box} className="min-w-0" aria-hidden="true" /></figure>;
+  return <figure className="panel px-3 py-2 min-w-0"><figcaption className="label">{title} <span className="text-ink">{values.at(-1) ?? "–"} {unit}</span></figcaption><div className="relative"><div ref={box} className={`min-w-0 ${times.length < 2 ? "invisible" : ""}`} aria-hidden="true" />{times.length < 2 && <p className="label absolute inset-0 grid place-items-center">A line grows here while the page is open.</p>}</div></figure>;
 }
