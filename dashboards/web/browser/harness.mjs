@@ -38,7 +38,7 @@ export async function start(serve = develop()) {
   assert(existsSync(join(here, "dist/index.html")), "nothing is built: npm run build");
   mkdirSync(shots, { recursive: true });
   const temp = mkdtempSync(join(tmpdir(), "tasktrail-ui-"));
-  const t = { faults: [], expected: () => false, profile: join(temp, "profile") };
+  const t = { errors: [], times: [], profile: join(temp, "profile") };
   let children = [];
 
   t.stop = async () => {
@@ -80,9 +80,13 @@ export async function start(serve = develop()) {
 function tools(t) {
   const { page } = t;
   page.setDefaultTimeout(20_000);
-  page.on("console", (m) => m.type() === "error" && !t.expected(m.text()) && t.faults.push(`${page.url()}: ${m.text()}`));
-  page.on("pageerror", (e) => t.faults.push(`${page.url()}: ${e}`));
-  page.on("dialog", (d) => { t.faults.push(`a script of the data ran: ${d.message()}`); void d.dismiss(); });
+  // What is said of an error may come later than the error was: it is judged by its time.
+  page.on("console", (m) => m.type() === "error" && t.errors.push({ at: m.timestamp(), text: m.text(), url: page.url() }));
+  page.on("pageerror", (e) => t.errors.push({ at: 0, text: String(e), url: page.url() }));
+  page.on("dialog", (d) => { t.errors.push({ at: 0, text: `a script of the data ran: ${d.message()}`, url: page.url() }); void d.dismiss(); });
+  // faults are the errors nobody expected.
+  const expected = (e) => t.times.some((w) => e.at >= w.from - 100 && e.at <= w.to + 100 && w.expected(e.text));
+  Object.defineProperty(t, "faults", { get: () => t.errors.filter((e) => !expected(e)).map((e) => `${e.url}: ${e.text}`) });
 
   t.step = async (name, f) => {
     const from = Date.now();
@@ -96,11 +100,12 @@ function tools(t) {
   };
   // during lets faults pass that a step brings about on purpose.
   t.during = async (expected, f) => {
-    t.expected = expected;
+    const time = { from: Date.now(), to: Infinity, expected };
+    t.times.push(time);
     try {
       await f();
     } finally {
-      t.expected = () => false;
+      time.to = Date.now();
     }
   };
   t.check = async (name) => {

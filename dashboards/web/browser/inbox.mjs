@@ -51,12 +51,12 @@ await play("inbox", [], async (s, step) => {
       if (lost++ === 0) return r.abort();
       await r.fulfill({ response: answer });
     });
-    s.expected = (m) => m.includes("ERR_FAILED");
-    await dialog().getByRole("button", { name: /Start with 2 of 6/ }).click();
-    await dialog().getByText("The server does not answer").waitFor();
-    await dialog().getByRole("button", { name: /Start with 2 of 6/ }).click();
-    await page.waitForURL(/bulk=/);
-    s.expected = () => false;
+    await s.during((m) => m.includes("ERR_FAILED"), async () => {
+      await dialog().getByRole("button", { name: /Start with 2 of 6/ }).click();
+      await dialog().getByText("The server does not answer").waitFor();
+      await dialog().getByRole("button", { name: /Start with 2 of 6/ }).click();
+      await page.waitForURL(/bulk=/);
+    });
     await s.context.unroute("**/bulk-retry*");
     assert.equal(new Set(keys).size, 1, "the second try had another key");
     assert.equal((await page.evaluate(() => fetch("/api/v1/bulk").then((r) => r.json()))).data.length, 1);
@@ -107,10 +107,10 @@ await play("inbox", [], async (s, step) => {
   await step("filters live in the address; a wrong one is said", async () => {
     await s.go("/dead-letters?status=any&type=withdrawal&min_attempts=1");
     await page.getByRole("link", { name: "river:main:4200" }).waitFor();
-    s.expected = (m) => m.includes("400");
-    await s.go("/dead-letters?min_duration=soon");
-    await page.getByRole("alert").waitFor();
-    s.expected = () => false;
+    await s.during((m) => m.includes("400"), async () => {
+      await s.go("/dead-letters?min_duration=soon");
+      await page.getByRole("alert").waitFor();
+    });
     await page.getByRole("button", { name: "Clear the filter" }).first().click();
     await page.getByRole("heading", { name: /smtp: no answer/ }).waitFor();
   });

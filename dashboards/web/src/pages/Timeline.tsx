@@ -53,7 +53,7 @@ const Row = memo(function Row({ e, index, open, toggle }: { e: Entry; index: num
   return (
     <>
       <div className="grid grid-cols-[auto_1fr_auto] sm:grid-cols-[7rem_3rem_13rem_minmax(0,1fr)_auto] gap-x-3 items-baseline">
-        <span className="label"><Time at={e.occurred_at} /></span>
+        <span className="label"><Time at={e.occurred_at} exact /></span>
         <span className="text-soft mono">{e.run}{e.attempt ? `.${e.attempt}` : ""}</span>
         <span className="max-sm:col-span-2 max-sm:col-start-1 max-sm:row-start-2 font-medium truncate">{e.type === "gap" ? <span className="text-wait">⌇ gap</span> : e.severity === "info" ? word(e.type) : <><Mark of={e.severity} /> {word(e.type)}</>}</span>
         <span className="max-sm:col-span-3 max-sm:col-start-1 max-sm:row-start-3 min-w-0 line-clamp-2 break-words text-soft" title={says(e)} dir="auto">{says(e)}</span>

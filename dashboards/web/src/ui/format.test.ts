@@ -8,6 +8,7 @@ describe("format", () => {
     expect(moment("2026-01-31T11:59:58Z", "relative", now)).toBe("2.0 s ago");
     expect(moment("2026-01-31T12:00:05Z", "relative", now)).toBe("in 5.0 s");
     expect(moment("2026-01-31T12:00:05Z", "utc", now)).toBe("2026-01-31 12:00:05 UTC");
+    expect(moment("2026-01-31T11:29:58Z", "relative", now, true)).toBe("30 min 2 s ago");
     expect(moment("garbage", "relative", now)).toBe("garbage");
   });
   it.each([["11:58:30", "1 min 30 s ago"], ["11:35:05", "24 min ago"], ["10:00:00", "2 h ago"], ["09:55:00", "2 h 5 min ago"]])("is as exact as one cares: %s", (at, text) => expect(moment(`2026-01-31T${at}Z`, "relative", Date.parse("2026-01-31T12:00:00Z"))).toBe(text));

@@ -21,7 +21,9 @@ function age(ms: number): string {
 
 export type Clock = "relative" | "local" | "utc";
 
-export function moment(iso: string, clock: Clock, now: number): string {
+// moment is a time as the reader wants times. exact keeps the seconds of what is long
+// ago, where times are compared.
+export function moment(iso: string, clock: Clock, now: number, exact = false): string {
   const t = Date.parse(iso);
   if (Number.isNaN(t)) return iso;
   if (clock === "utc") return `${new Date(t).toISOString().slice(0, 19).replace("T", " ")} UTC`;
@@ -32,7 +34,7 @@ export function moment(iso: string, clock: Clock, now: number): string {
   }
   const ago = now - t;
   if (Math.abs(ago) < 1000) return "now";
-  return ago >= 0 ? `${age(ago)} ago` : `in ${duration(-ago)}`;
+  return ago >= 0 ? `${exact ? duration(ago) : age(ago)} ago` : `in ${duration(-ago)}`;
 }
 
 const words: Record<string, string> = {

@@ -34,8 +34,8 @@ export function usePrefs(): Prefs {
 }
 
 // A time that is past stays so, also where the page stands still and its now is old.
-export function Time({ at, past }: { at: string | undefined; past?: boolean }) {
+export function Time({ at, past, exact }: { at: string | undefined; past?: boolean; exact?: boolean }) {
   const { clock, now } = usePrefs();
   if (!at) return <span className="text-soft">–</span>;
-  return <time dateTime={at} title={at} className="whitespace-nowrap">{moment(at, clock, past ? Math.max(now, Date.parse(at)) : now)}</time>;
+  return <time dateTime={at} title={at} className="whitespace-nowrap">{moment(at, clock, past ? Math.max(now, Date.parse(at)) : now, exact)}</time>;
 }
