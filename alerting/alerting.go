@@ -250,6 +250,13 @@ func (a *Alerting) Name() string { return "alerting" }
 // is on disk; after an error the batch is to be written again, which decides
 // nothing twice.
 func (a *Alerting) Write(ctx context.Context, b *spool.Batch) error {
+	if err := a.decide(ctx, b); err != nil {
+		return err
+	}
+	return a.sync()
+}
+
+func (a *Alerting) decide(ctx context.Context, b *spool.Batch) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -298,10 +305,32 @@ func (a *Alerting) setting(r *wire.Record) {
 	}
 }
 
-// commit puts the decisions on disk and wakes the channels. The lock is held.
+// sync waits until what was committed is on the disk. The lock must not be held:
+// calls go out meanwhile. One that is made again after the machine failed has the
+// same id.
+func (a *Alerting) sync() error {
+	a.mu.Lock()
+	sync, done := a.journal.syncing()
+	a.mu.Unlock()
+	if sync == nil {
+		return nil
+	}
+	err := sync()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		a.broken = err
+		return fmt.Errorf("alerting: %w", err)
+	}
+	done()
+	return nil
+}
+
+// commit writes the decisions and wakes the channels; sync, within a second, has
+// them outlive the machine. The lock is held.
 func (a *Alerting) commit(now time.Time) error {
 	decided := len(a.journal.pending) > 0
-	if a.broken = a.journal.flush(true); a.broken != nil {
+	if a.broken = a.journal.flush(false); a.broken != nil {
 		return fmt.Errorf("alerting: %w", a.broken)
 	}
 	if decided {
@@ -362,6 +391,9 @@ func (a *Alerting) tick(ctx context.Context) {
 				a.cfg.Logger.Error("write the state of alerts", "error", err)
 			}
 			a.mu.Unlock()
+			if err := a.sync(); err != nil {
+				a.cfg.Logger.Error("write the state of alerts", "error", err)
+			}
 			if rounds%2 == 0 {
 				a.watchFile()
 			}

@@ -30,8 +30,8 @@ type journal struct {
 	// pending is what was appended and not flushed. It stays until a flush succeeds,
 	// so that a full disk loses nothing but time.
 	pending []byte
-	// unsynced: something was flushed without a sync.
-	unsynced bool
+	// durable is how much of the file is known to be on the disk.
+	durable int64
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -58,7 +58,7 @@ func openJournal(dir string, read func(record []byte) error) (j *journal, damage
 		_ = f.Close()
 		return nil, damaged, fmt.Errorf("cut the torn end off: %w", err)
 	}
-	j.base = j.size
+	j.base, j.durable = j.size, j.size
 	return j, damaged, nil
 }
 
@@ -123,15 +123,35 @@ func (j *journal) flush(sync bool) error {
 		}
 		j.size += int64(len(j.pending))
 		j.pending = j.pending[:0]
-		j.unsynced = true
 	}
-	if sync && j.unsynced {
+	if sync && j.durable < j.size {
 		if err := j.file.Sync(); err != nil {
 			return fmt.Errorf("sync the journal: %w", err)
 		}
-		j.unsynced = false
+		j.durable = j.size
 	}
 	return nil
+}
+
+// syncing gives what brings all that was flushed to the disk, and may run beside
+// everything else; nil where all is. Then done notes that it did.
+func (j *journal) syncing() (sync func() error, done func()) {
+	if j.durable == j.size {
+		return nil, nil
+	}
+	f, size := j.file, j.size
+	sync = func() error {
+		// One that was closed meanwhile was rewritten, or ended, and that syncs.
+		if err := f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
+			return fmt.Errorf("sync the journal: %w", err)
+		}
+		return nil
+	}
+	return sync, func() {
+		if j.file == f {
+			j.durable = max(j.durable, size)
+		}
+	}
 }
 
 // grown reports whether a rewrite is worth it.
@@ -157,7 +177,7 @@ func (j *journal) rewrite(records [][]byte) error {
 		return fmt.Errorf("rewrite the journal: %w", err)
 	}
 	_ = j.file.Close()
-	j.file, j.size, j.base, j.pending, j.unsynced = f, size, size, j.pending[:0], false
+	j.file, j.size, j.base, j.durable, j.pending = f, size, size, size, j.pending[:0]
 	if err := syncDir(filepath.Dir(j.path)); err != nil {
 		return fmt.Errorf("rewrite the journal: %w", err)
 	}

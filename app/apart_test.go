@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,6 +18,21 @@ import (
 	"github.com/tasktrail/tasktrail/live/livetest"
 	"github.com/tasktrail/tasktrail/timeline"
 )
+
+// sharedBy says what the parts apart share: go test ./app -run PartsApart
+// -redis sentinel.
+var sharedBy = flag.String("redis", "single", "the Redis that the parts apart share: single, sentinel or nodes")
+
+func sharedRedis(t *testing.T) string {
+	switch *sharedBy {
+	case "sentinel":
+		return livetest.StartSentinel(t).URL()
+	case "nodes":
+		url, _ := livetest.StartNodes(t)
+		return url
+	}
+	return livetest.Start(t).URL()
+}
 
 // channelsApart sets a channel and a rule at the query service: the collectors
 // call, say how that went, send again, and are asked what they deliver.
@@ -89,8 +105,7 @@ func channelsApart(t *testing.T, a *uptest.Apart) {
 // that failed at an agent of one collector is seen, alerted and retried through
 // the other, exactly once, and the balance of both is even.
 func TestThePartsApart(t *testing.T) {
-	redis := livetest.Start(t)
-	a := uptest.StartApart(t, redis.URL(), 2)
+	a := uptest.StartApart(t, sharedRedis(t), 2)
 
 	worker, err := agent.New(agent.Config{Name: "worker", CollectorURL: a.Collectors[1], Token: a.Token, SpoolDir: t.TempDir()})
 	if err != nil {
