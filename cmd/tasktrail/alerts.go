@@ -23,8 +23,8 @@ import (
 )
 
 func newAlerts() *cobra.Command {
-	c := &cobra.Command{Use: "alerts", Short: "List alerts, check a file of rules, try it on the past", Args: cobra.NoArgs}
-	c.AddCommand(newAlertsList(), newAlertsAcknowledge(), newAlertsCheck(), newAlertsTest())
+	c := &cobra.Command{Use: "alerts", Short: "List alerts, their channels and rules; try rules on the past", Args: cobra.NoArgs}
+	c.AddCommand(newAlertsList(), newAlertsAcknowledge(), newAlertsCheck(), newAlertsTest(), newAlertsChannels(), newAlertsRules())
 	return c
 }
 

@@ -73,6 +73,9 @@ func (p *problem) Error() string {
 	if text == "" {
 		text = p.Title
 	}
+	if p.Field != "" {
+		text = p.Field + ": " + text
+	}
 	return fmt.Sprintf("%s (%d %s)", text, p.Status, p.Code)
 }
 

@@ -60,6 +60,12 @@ export async function steps({ page, step, go, text, seen, check, dialog, api }) 
     await page.waitForURL(/tab=silences/);
     await page.getByRole("list", { name: "Silences" }).getByText("the bank is being mended").waitFor();
     await seen("silences");
+    await page.getByRole("button", { name: /^Change the silence/ }).click();
+    await dialog("Change this silence").waitFor();
+    assert.equal(await page.getByLabel(/^Reason/).inputValue(), "the bank is being mended");
+    await page.getByLabel(/^Reason/).fill("the bank is still being mended");
+    await dialog().getByRole("button", { name: "Change", exact: true }).click();
+    await page.getByRole("list", { name: "Silences" }).getByText("the bank is still being mended").waitFor();
     await page.getByRole("button", { name: /^Expire the silence/ }).click();
     await dialog().getByRole("button", { name: "Expire" }).click();
     await text("Nothing is silenced");

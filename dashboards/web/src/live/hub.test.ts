@@ -34,6 +34,16 @@ describe("the hub", () => {
     }
     expect(lines).toHaveLength(1);
   });
+  it("tells of alerts once for many, and those alone who look at them", () => {
+    const h = hub(), a = tab(), b = tab();
+    h.hear(a, hello({ topics: ["tasks", "alerts"] }));
+    h.hear(b, hello());
+    at(0).on.open();
+    for (let i = 0; i < 100; i++) at(0).on.message({ event: "alert", data: "{}" });
+    vi.advanceTimersByTime(300);
+    expect(a.kinds().filter((k) => k === "alerts")).toHaveLength(1);
+    expect(b.kinds()).not.toContain("alerts");
+  });
   it("keeps the old stream until one with more topics is in force, and does not open one for fewer", () => {
     const h = hub(), a = tab();
     h.hear(a, hello());

@@ -8,7 +8,7 @@ import { connect as overNetwork, type Connect, type Message } from "./sse";
 export type Hello = { kind: "hello"; who: string; url: string; topics: string[]; visible: boolean };
 export type Bye = { kind: "bye" };
 // again asks a tab to read anew what it shows, since it may have missed something.
-export type Said = { kind: "status"; status: Status } | { kind: "snapshot"; snapshot: Snapshot } | { kind: "updates"; updates: Update[] } | { kind: "again" } | { kind: "refused" };
+export type Said = { kind: "status"; status: Status } | { kind: "snapshot"; snapshot: Snapshot } | { kind: "updates"; updates: Update[] } | { kind: "alerts" } | { kind: "again" } | { kind: "refused" };
 export interface Tab { say(m: Said): void }
 
 const gatherMs = 250; // updates are handed on together, four times a second
@@ -33,6 +33,7 @@ class Line {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #rest: ReturnType<typeof setTimeout> | undefined;
   #gather: ReturnType<typeof setTimeout> | undefined;
+  #alerts: ReturnType<typeof setTimeout> | undefined;
   #waiting = new Map<string, Update>();
   #tries = 0;
   #opened = 0;
@@ -142,6 +143,13 @@ class Line {
       if (snapshot) for (const [tab, k] of this.tabs) if (k.hears) tab.say({ kind: "snapshot", snapshot: { topics: snapshot.topics.filter((t) => k.hello.topics.includes(t.topic)) } });
       return;
     }
+    if (m.event === "alert") {
+      this.#alerts ??= setTimeout(() => {
+        this.#alerts = undefined;
+        for (const [tab, k] of this.tabs) if (k.hears && k.hello.topics.includes("alerts")) tab.say({ kind: "alerts" });
+      }, gatherMs);
+      return;
+    }
     if (m.event !== "update") return;
     const u = read<Update>(m.data);
     if (!u) return;
@@ -180,6 +188,8 @@ class Line {
     clearTimeout(this.#gather);
     clearTimeout(this.#rest);
     clearTimeout(this.#pending);
+    clearTimeout(this.#alerts);
+    this.#alerts = undefined;
     this.#timer = this.#gather = this.#rest = this.#pending = undefined;
     this.#waiting.clear();
     this.#refused.clear();

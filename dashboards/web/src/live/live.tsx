@@ -22,8 +22,18 @@ export function useRows(ids: string[]) {
   useEffect(() => set(JSON.parse(key) as string[]), [key, set]);
   useEffect(() => () => set([]), [set]);
 }
+const Alerting = createContext<(look: boolean) => void>(() => undefined);
+// useAlerts says that alerts are looked at: they are read anew when one changes.
+export function useAlerts() {
+  const look = useContext(Alerting);
+  useEffect(() => {
+    look(true);
+    return () => look(false);
+  }, [look]);
+}
 const maxRows = 40;
 const readableMs = 1500;
+const alertsMs = 2500; // alerts of other processes are read a little later than told
 
 // paced calls f at once and then at most every ms, with everything asked for since.
 function paced(f: (ids: Set<string>) => void, ms: number) {
@@ -60,9 +70,13 @@ function put(client: QueryClient, updates: Update[]) {
 export function LiveProvider({ task, children }: { task?: string; children: ReactNode }) {
   const client = useQueryClient();
   const [live, setLive] = useState<Live>({ status: "connecting", truncated: false });
-  const shown = useRef<{ task?: string; rows: string[]; tell(): void }>({ rows: [], tell: () => undefined });
+  const shown = useRef<{ task?: string; rows: string[]; alerts?: boolean; tell(): void }>({ rows: [], tell: () => undefined });
   const setRows = useMemo(() => (ids: string[]) => {
     shown.current.rows = ids.slice(0, maxRows);
+    shown.current.tell();
+  }, []);
+  const setAlerts = useMemo(() => (look: boolean) => {
+    shown.current.alerts = look;
     shown.current.tell();
   }, []);
   useEffect(() => {
@@ -71,6 +85,7 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
     const held = new Held();
     const tasks = paced((ids) => void client.invalidateQueries({ predicate: (q) => q.queryKey[0] === "task" && ids.has(String(q.queryKey[1])) }), 1000);
     const letters = paced(() => void client.invalidateQueries({ queryKey: ["dead-letters"] }), 2000);
+    const alerts = paced(() => anew(["alerts"]), 1000);
     const take = (updates: Update[]) => {
       put(client, updates);
       const settled = updates.filter((u) => u.row || u.events.some((e) => !passing.has(e.type)));
@@ -106,7 +121,11 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
         if (asking()) held.add(u);
         else take(u);
       },
-      again: () => anew(["active", "task", "dead-letters"]),
+      alerts: () => {
+        alerts.add(["all"]);
+        setTimeout(() => alerts.add(["all"]), alertsMs);
+      },
+      again: () => anew(["active", "task", "dead-letters", "alerts"]),
       snapshot: (s: Snapshot) => {
         const all = s.topics.find((t) => t.topic === "tasks");
         if (all) setLive((l) => (l.truncated === !!all.truncated ? l : { ...l, truncated: !!all.truncated }));
@@ -119,8 +138,8 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
       },
     });
     shown.current.tell = () => {
-      const { task: t, rows } = shown.current;
-      stream.topics(["tasks", ...(t ? [`task:${t}`] : []), ...rows.filter((r) => r !== t).map((r) => `task:${r}`)]);
+      const { task: t, rows, alerts: look } = shown.current;
+      stream.topics(["tasks", ...(look ? ["alerts"] : []), ...(t ? [`task:${t}`] : []), ...rows.filter((r) => r !== t).map((r) => `task:${r}`)]);
     };
     shown.current.tell();
     return () => {
@@ -128,6 +147,7 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
       stream.end();
       tasks.end();
       letters.end();
+      alerts.end();
       clearInterval(sweep);
       document.removeEventListener("close", closed, true);
     };
@@ -136,5 +156,5 @@ export function LiveProvider({ task, children }: { task?: string; children: Reac
     shown.current.task = task;
     shown.current.tell();
   }, [task]);
-  return <Rows.Provider value={setRows}><Context.Provider value={live}>{children}</Context.Provider></Rows.Provider>;
+  return <Rows.Provider value={setRows}><Alerting.Provider value={setAlerts}><Context.Provider value={live}>{children}</Context.Provider></Alerting.Provider></Rows.Provider>;
 }

@@ -9,7 +9,7 @@ export type LiveEvent = Omit<TimelineEvent, "type"> & { type: TimelineEvent["typ
 export type Update = { topic: string; task_id: string; events: LiveEvent[]; task?: { state?: State; run?: number; attempt?: number; progress?: Task["progress"] | null }; row?: Task };
 export type Snapshot = { topics: { topic: string; task?: Task; tasks?: Task[]; truncated?: boolean }[] };
 export type Status = "connecting" | "live" | "stale" | "paused";
-type Handlers = { snapshot(s: Snapshot): void; updates(u: Update[]): void; again(): void; refused(): void; status(s: Status): void };
+type Handlers = { snapshot(s: Snapshot): void; updates(u: Update[]): void; alerts(): void; again(): void; refused(): void; status(s: Status): void };
 
 const sayMs = 20_000; // the hub forgets a tab that says nothing
 
@@ -46,6 +46,7 @@ export function follow(who: string, on: Handlers): { topics(t: string[]): void; 
     if (m.kind === "status") on.status(document.hidden ? "paused" : m.status);
     else if (m.kind === "snapshot") on.snapshot(m.snapshot);
     else if (m.kind === "updates") on.updates(m.updates);
+    else if (m.kind === "alerts") on.alerts();
     else if (m.kind === "again") on.again();
     else on.refused();
   });

@@ -4,6 +4,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { asCurl, getList, send } from "../api/client";
 import type { Alert, Page } from "../api/types";
+import { useAlerts } from "../live/live";
 import { useAddress } from "../ui/address";
 import { useEvery } from "../ui/every";
 import { ChoiceFilter, TextFilter } from "../ui/Filters";
@@ -17,11 +18,12 @@ import { csv, download } from "../ui/table";
 import { Deliveries } from "./Deliveries";
 import { NewSilence, Silences } from "./Silences";
 
-const everyMs = 4000;
+// What changes is told over the stream; this is for what is not: a silence that ends.
+const everyMs = 30_000;
 const columns = ["id", "rule", "severity", "state", "title", "text", "task_id", "task_type", "queue", "provider", "user_id", "amount", "currency", "reason", "starts_at", "updated_at", "ends_at"];
-const ways = ["firing", "unacknowledged", "acknowledged", "silenced", "resolved", "any"] as const;
+const ways = ["firing", "unacknowledged", "acknowledged", "silenced", "pending", "resolved", "any"] as const;
 type Way = (typeof ways)[number];
-const asked: Record<Way, Record<string, string | undefined>> = { firing: { state: "firing" }, unacknowledged: { state: "firing", acknowledged: "false" }, acknowledged: { state: "firing", acknowledged: "true" }, silenced: { state: "firing", silenced: "true" }, resolved: { state: "resolved" }, any: {} };
+const asked: Record<Way, Record<string, string | undefined>> = { firing: { state: "firing" }, unacknowledged: { state: "firing", acknowledged: "false" }, acknowledged: { state: "firing", acknowledged: "true" }, silenced: { state: "firing", silenced: "true" }, pending: { state: "pending" }, resolved: { state: "resolved" }, any: {} };
 
 // A rule's runbook comes from a file and goes into a link: only the web's own ways.
 const runbook = (a: Alert) => (a.runbook && /^https?:\/\//i.test(a.runbook) ? a.runbook : undefined);
@@ -66,6 +68,7 @@ function Firing() {
   const way: Way = ways.find((w) => w === search.show) ?? "firing";
   const params = { ...asked[way], severity: search.severity, rule: search.rule, provider: search.provider, text: search.q, cursor: search.cursor, limit: 50 };
   const query = useQuery({ queryKey: ["alerts", params], queryFn: ({ signal }) => getList<Page<Alert>>("/alerts", params, signal), placeholderData: (old) => old });
+  useAlerts();
   useEvery(everyMs, query.refetch);
   const take = useMutation({
     mutationFn: ({ a, reason }: { a: Alert; reason: string }) => send<Alert>("POST", `/alerts/${a.id}/acknowledge`, reason ? { reason } : {}),

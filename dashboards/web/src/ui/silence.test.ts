@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Alert } from "../api/types";
-import { fits, inWords, matchOf, suggested } from "./silence";
+import { fits, inWords, matchersOf, matchOf, suggested } from "./silence";
 
 const alert = (more: Partial<Alert>): Alert => ({ id: "a", rule: "task_failed", severity: "high", state: "firing", title: "t", namespace: "default", starts_at: "", updated_at: "", ...more });
 
@@ -16,6 +16,10 @@ describe("silences", () => {
   it("looks at an alert's type, user and task", () => {
     const m = matchOf([{ field: "type", value: "payment" }, { field: "user_id", value: "u,1" }]);
     expect(fits(alert({ task_type: "payment", user_id: "u,1" }), m)).toBe(true);
+  });
+  it("gives what it was made of back, to be changed", () => {
+    const m = { provider: ["bank", "post"], user_id: "u" };
+    expect(matchOf(matchersOf(m))).toEqual(m);
   });
   it("begins with the provider, else with rule and type", () => {
     expect(suggested(alert({ provider: "bank", task_type: "payment" }))).toEqual([{ field: "provider", value: "bank" }]);

@@ -17,6 +17,9 @@ export function matchOf(matchers: Matcher[]): AlertMatch {
   return m as AlertMatch;
 }
 
+// matchersOf is the other way: what a silence was made of, to be changed.
+export const matchersOf = (m: AlertMatch): Matcher[] => (Object.entries(m) as [keyof AlertMatch, string | string[]][]).map(([field, v]) => ({ field, value: Array.isArray(v) ? v.join(", ") : v }));
+
 const valueOf = (a: Alert, f: keyof AlertMatch): string | undefined => (f === "type" ? a.task_type : (a[f] as string | undefined));
 
 export function fits(a: Alert, m: AlertMatch): boolean {
