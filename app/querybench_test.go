@@ -1,151 +1,152 @@
 package app_test
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
-	"slices"
+	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/tasktrail/tasktrail/app"
 	"github.com/tasktrail/tasktrail/app/uptest"
 	"github.com/tasktrail/tasktrail/internal/proctest"
-	"github.com/tasktrail/tasktrail/query/querytest"
+	"github.com/tasktrail/tasktrail/store"
+	engine "github.com/tasktrail/tasktrail/store/embedded"
+	"github.com/tasktrail/tasktrail/store/storetest"
 	"github.com/tasktrail/tasktrail/timeline"
-	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
-func benchSize(name string, otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
-		return n
+// filledUp is a Tasktrail whose engine holds many events: those of the directory
+// TASKTRAIL_BENCH_DATA, which `make fill` filled, or BENCH_EVENTS (1 000 000) that
+// are written first.
+func filledUp(b *testing.B) (*uptest.Up, storetest.Filling) {
+	flags := []string{"--api-rate", "1000000", "--log-level", "warn"}
+	if data := os.Getenv("TASKTRAIL_BENCH_DATA"); data != "" {
+		fill, found, err := storetest.ReadFilling(data)
+		if err != nil || !found {
+			b.Fatalf("TASKTRAIL_BENCH_DATA=%s: %v: make fill DATA=%s fills it", data, err, data)
+		}
+		// What is called so is taken for a setting of its own.
+		b.Setenv("TASKTRAIL_BENCH_DATA", "")
+		if err := os.Unsetenv("TASKTRAIL_BENCH_DATA"); err != nil {
+			b.Fatal(err)
+		}
+		// The directory is left as it is but for the engine's own.
+		dir := b.TempDir()
+		if data, err = filepath.Abs(data); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(data, "clickhouse"), filepath.Join(dir, "clickhouse")); err != nil {
+			b.Fatal(err)
+		}
+		return uptest.StartOn(b, dir, flags...), fill
 	}
-	return otherwise
-}
-
-// send posts events as any OTLP exporter would.
-func send(tb testing.TB, u *uptest.Up, events []timeline.Event) {
-	records := make([][]byte, len(events))
-	for i := range events {
-		// One without a source: what a source sends again is not written again.
-		events[i].SourceID, events[i].SourceSeq = "", 0
-		records[i] = wire.AppendLogRecord(nil, &events[i])
+	u := uptest.Start(b, flags...)
+	creds, err := engine.LoadCredentials(filepath.Join(u.DataDir, "clickhouse"))
+	if err != nil {
+		b.Fatal(err)
 	}
-	body := wire.AppendExportRequest(nil, wire.Resource{ServiceName: "bench"}, records)
-	for {
-		req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, u.Collector()+"/v1/logs", bytes.NewReader(body))
-		if err != nil {
-			tb.Error(err)
-			return
-		}
-		req.Header.Set("Content-Type", "application/x-protobuf")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			tb.Error(err)
-			return
-		}
-		answer, _ := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-			continue // it pushes back: the same again
-		}
-		if resp.StatusCode != http.StatusOK || len(answer) > 2 {
-			tb.Errorf("%s: %q", resp.Status, answer)
-		}
-		return
+	s, err := store.Open(b.Context(), store.Config{DSN: fmt.Sprintf("http://%s:%s@%s/%s", creds.User, creds.Password, u.ClickHouse(), app.Database)})
+	if err != nil {
+		b.Fatal(err)
 	}
-}
-
-// fillUp sends lives of tasks of the last day until n events were sent, and
-// returns how many tasks that were. Of ten tasks one fails.
-func fillUp(b *testing.B, u *uptest.Up, n int) (tasks int) {
-	began := time.Now()
-	day := began.Add(-24 * time.Hour)
-	var batch []timeline.Event
-	sent := 0
-	for sent < n {
-		task := timeline.Task{
-			ID: fmt.Sprintf("task-%d", tasks), Type: "type-" + strconv.Itoa(tasks%20), Queue: "q" + strconv.Itoa(tasks%7), Runner: "asynq",
-			Agent: "worker-" + strconv.Itoa(tasks%16), Provider: "bank", UserID: "user-" + strconv.Itoa(tasks%1000), Amount: "12.50", Currency: "EUR",
-			Input: timeline.Payload(`{"order":` + strconv.Itoa(tasks) + `}`),
-		}
-		life := querytest.NewLife(task, day.Add(time.Duration(int64(tasks)*int64(24*time.Hour)/int64(n/5))))
-		if tasks%10 == 3 {
-			life.Failed()
-			for i := range life.Events {
-				if e := life.Events[i].Error; e != nil {
-					own := *e
-					own.Message = fmt.Sprintf("no such account %d at bank %d", tasks, tasks%50)
-					own.Fingerprint = fmt.Sprintf("fp1:%016x", tasks%50)
-					life.Events[i].Error = &own
-				}
-			}
-		} else {
-			life.Completed()
-		}
-		batch = append(batch, life.Events...)
-		sent += len(life.Events)
-		tasks++
-		if len(batch) >= 2_000 || sent >= n {
-			send(b, u, batch)
-			batch = batch[:0]
-		}
+	defer func() { _ = s.Close() }()
+	fill, _, err := storetest.Fill(b.Context(), s, storetest.Filling{Events: benchSize("BENCH_EVENTS", 1_000_000)})
+	if err != nil {
+		b.Fatal(err)
 	}
-	last := fmt.Sprintf("task-%d", tasks-1)
-	proctest.Eventually(b, 5*time.Minute, "everything is readable", func() (bool, string) {
+	if err := s.Rollup(b.Context(), fill.Now.AddDate(0, 0, -fill.Days-1)); err != nil {
+		b.Fatal(err)
+	}
+	last := storetest.FilledTask(fill.Tasks() - 1)
+	proctest.Eventually(b, time.Minute, "everything is readable", func() (bool, string) {
 		_, err := u.Call("GET", "/tasks/"+last, "", nil)
 		return err == nil, fmt.Sprint(err)
 	})
-	b.Logf("%d events of %d tasks in %v", sent, tasks, time.Since(began).Round(time.Millisecond))
-	return tasks
+	return u, fill
 }
 
-// loadAverage is that of the machine, which every figure depends on.
-func loadAverage() string {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	one, _, _ := strings.Cut(string(text), " ")
-	return one
-}
-
-// BenchmarkQuery asks the API over HTTP, with BENCH_EVENTS (1 000 000 by
-// default) in the embedded engine, by one client and by four.
+// BenchmarkQuery asks the API over HTTP, by one client and by four.
 func BenchmarkQuery(b *testing.B) {
-	u := uptest.Start(b, "--api-rate", "1000000", "--log-level", "warn")
-	tasks := fillUp(b, u, benchSize("BENCH_EVENTS", 1_000_000))
+	u, fill := filledUp(b)
 	requests := benchSize("BENCH_REQUESTS", 200)
-	any1 := func(i int) string { return fmt.Sprintf("task-%d", i*7919%tasks) }
+	tasks, users := fill.Tasks(), fill.Users()
+	any1 := func(i int) string { return storetest.FilledTask(i * 7919 % tasks) }
+	of := func(name string, n int) func(int) string {
+		return func(i int) string { return name + strconv.Itoa(i%n) }
+	}
+	queue, agent, provider := of("queue-", 7), of("worker-", 11), of("provider-", 4)
+	user := func(i int) string { return "user-" + strconv.Itoa(i*7919%users) }
+	kind := func(i int) string { return [...]string{"payment", "send_email", "report", "sync", "import"}[i%5] }
+	print := func(i int) string { return "fp1:" + strconv.Itoa(i%40) }
+	trace := func(i int) string {
+		i = i * 7919 % tasks
+		return timeline.TraceID{1, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i), 1}.String()
+	}
+	ago := func(d time.Duration) string { return url.QueryEscape(fill.Now.Add(-d).UTC().Format(time.RFC3339)) }
+	day := "&created_from=" + ago(3*24*time.Hour) + "&created_to=" + ago(2*24*time.Hour)
 	for _, c := range []struct {
-		name   string
-		target func(i int) string
+		name    string
+		clients []int
+		target  func(i int) string
 	}{
-		{"Timeline", func(i int) string { return "/tasks/" + any1(i) + "/timeline" }},
-		{"Detail", func(i int) string { return "/tasks/" + any1(i) }},
-		{"Attempts", func(i int) string { return "/tasks/" + any1(i) + "/attempts" }},
-		{"Health", func(int) string { return "/tasks/monitoring/health" }},
-		{"Tasks", func(int) string { return "/tasks" }},
-		{"TasksFailed", func(i int) string { return "/tasks?state=failed&queue=q" + strconv.Itoa(i%7) }},
-		{"TasksOfUser", func(i int) string { return "/tasks?user_id=user-" + strconv.Itoa(i%1000) }},
-		{"TasksOfType", func(i int) string {
-			return "/tasks?type=type-" + strconv.Itoa(i%20) + "&agent=worker-" + strconv.Itoa(i%16)
+		{"Timeline", []int{1, 4}, func(i int) string { return "/tasks/" + any1(i) + "/timeline" }},
+		{"Detail", []int{1, 4}, func(i int) string { return "/tasks/" + any1(i) }},
+		{"Attempts", []int{1}, func(i int) string { return "/tasks/" + any1(i) + "/attempts" }},
+		{"Health", []int{1, 4}, func(int) string { return "/tasks/monitoring/health" }},
+		{"Health/uncached", []int{1, 4}, func(i int) string { return "/tasks/monitoring/health?window=" + strconv.Itoa(3600+i%300) + "s" }},
+		{"Usual", []int{1}, func(i int) string { return "/task-types/" + kind(i) + "/usual" }},
+		{"Tasks", []int{1, 4}, func(int) string { return "/tasks" }},
+		{"Tasks/state=failed", []int{1, 4}, func(int) string { return "/tasks?state=failed" }},
+		{"Tasks/state=completed", []int{1}, func(int) string { return "/tasks?state=completed" }},
+		{"Tasks/state=retrying", []int{1}, func(int) string { return "/tasks?state=retrying" }},
+		{"Tasks/state=cancelled", []int{1}, func(int) string { return "/tasks?state=cancelled" }},
+		{"Tasks/active", []int{1}, func(int) string { return "/tasks?active=true" }},
+		{"Tasks/type", []int{1}, func(i int) string { return "/tasks?type=" + kind(i) }},
+		{"Tasks/type=none", []int{1}, func(int) string { return "/tasks?type=none" }},
+		{"Tasks/queue", []int{1}, func(i int) string { return "/tasks?queue=" + queue(i) }},
+		{"Tasks/agent", []int{1}, func(i int) string { return "/tasks?agent=" + agent(i) }},
+		{"Tasks/provider", []int{1}, func(i int) string { return "/tasks?provider=" + provider(i) }},
+		{"Tasks/runner=none", []int{1}, func(int) string { return "/tasks?runner=river" }},
+		{"Tasks/user_id", []int{1, 4}, func(i int) string { return "/tasks?user_id=" + user(i) }},
+		{"Tasks/payment_reference", []int{1}, func(int) string { return "/tasks?payment_reference=none" }},
+		{"Tasks/severity", []int{1}, func(int) string { return "/tasks?severity=medium" }},
+		{"Tasks/severity=critical", []int{1}, func(int) string { return "/tasks?severity=critical" }},
+		{"Tasks/reason", []int{1}, func(int) string { return "/tasks?reason=exhausted" }},
+		{"Tasks/reason=poison", []int{1}, func(int) string { return "/tasks?reason=poison" }},
+		{"Tasks/fingerprint", []int{1}, func(i int) string { return "/tasks?fingerprint=" + print(i) }},
+		{"Tasks/fingerprint+failed", []int{1}, func(i int) string { return "/tasks?state=failed&fingerprint=" + print(i) }},
+		{"Tasks/trace_id", []int{1}, func(i int) string { return "/tasks?trace_id=" + trace(i) }},
+		{"Tasks/text", []int{1}, func(i int) string { return "/tasks?text=service+" + strconv.Itoa(i%40) }},
+		{"Tasks/error", []int{1}, func(i int) string { return "/tasks?error=service+" + strconv.Itoa(i%40) + "+is" }},
+		{"Tasks/min_attempts", []int{1}, func(int) string { return "/tasks?min_attempts=2" }},
+		{"Tasks/duration", []int{1}, func(int) string { return "/tasks?min_duration=100ms&max_duration=300ms" }},
+		{"Tasks/created", []int{1}, func(int) string { return "/tasks?" + day[1:] }},
+		{"Tasks/updated", []int{1}, func(int) string { return "/tasks?from=" + ago(time.Hour) }},
+		{"Tasks/failed+queue", []int{1, 4}, func(i int) string { return "/tasks?state=failed&queue=" + queue(i) }},
+		{"Tasks/failed+type+agent+provider", []int{1}, func(i int) string {
+			return "/tasks?state=failed&type=" + kind(i) + "&agent=" + agent(i) + "&provider=" + provider(i)
 		}},
-		{"FailedTasks", func(i int) string { return "/failed-tasks?status=pending&type=type-" + strconv.Itoa(3+10*(i%2)) }},
-		{"FailedTasksText", func(i int) string { return "/failed-tasks?text=" + url.QueryEscape("bank "+strconv.Itoa(i%50)) }},
-		{"Errors", func(int) string { return "/errors" }},
+		{"Tasks/user+failed", []int{1}, func(i int) string { return "/tasks?state=failed&user_id=" + user(i) }},
+		{"Tasks/created+failed+type", []int{1}, func(i int) string { return "/tasks?state=failed&type=" + kind(i) + day }},
+		{"FailedTasks", []int{1, 4}, func(int) string { return "/failed-tasks" }},
+		{"FailedTasks/pending+type", []int{1, 4}, func(i int) string { return "/failed-tasks?status=pending&type=" + kind(i) }},
+		{"FailedTasks/resolved", []int{1}, func(int) string { return "/failed-tasks?status=resolved" }},
+		{"FailedTasks/discarded", []int{1}, func(int) string { return "/failed-tasks?status=discarded" }},
+		{"FailedTasks/agent+queue", []int{1}, func(i int) string { return "/failed-tasks?agent=" + agent(i) + "&queue=" + queue(i) }},
+		{"FailedTasks/user", []int{1}, func(i int) string { return "/failed-tasks?user_id=" + user(i) }},
+		{"FailedTasks/fingerprint", []int{1}, func(i int) string { return "/failed-tasks?fingerprint=" + print(i) }},
+		{"FailedTasks/min_duration", []int{1}, func(int) string { return "/failed-tasks?min_duration=150ms" }},
+		{"FailedTasks/text", []int{1, 4}, func(i int) string { return "/failed-tasks?text=service+" + strconv.Itoa(i%40) + "+is" }},
+		{"FailedTasks/text=none", []int{1}, func(int) string { return "/failed-tasks?text=nothing+says+this" }},
+		{"Errors", []int{1}, func(int) string { return "/errors?from=" + ago(time.Hour) }},
 	} {
-		for _, clients := range []int{1, 4} {
+		for _, clients := range c.clients {
 			b.Run(fmt.Sprintf("%s/%d", c.name, clients), func(b *testing.B) {
-				for i := range 5 {
+				for i := range 3 {
 					if _, err := u.Call("GET", c.target(i), "", nil); err != nil {
 						b.Fatal(err)
 					}
@@ -153,11 +154,12 @@ func BenchmarkQuery(b *testing.B) {
 				var mu sync.Mutex
 				var took []time.Duration
 				var wg sync.WaitGroup
+				until := time.Now().Add(time.Duration(benchSize("BENCH_SECONDS", 10)) * time.Second)
 				for client := range clients {
 					wg.Go(func() {
-						for i := range requests / clients {
+						for i := 0; i < requests/clients && (time.Now().Before(until) || i == 0); i++ {
 							began := time.Now()
-							if _, err := u.Call("GET", c.target(client*1_000_003+i), "", nil); err != nil {
+							if _, err := u.Call("GET", c.target(client*1_003+i), "", nil); err != nil {
 								b.Error(err)
 								return
 							}
@@ -172,167 +174,4 @@ func BenchmarkQuery(b *testing.B) {
 			})
 		}
 	}
-}
-
-func reportLatency(b *testing.B, took []time.Duration) {
-	if len(took) == 0 {
-		b.Fatal("nothing was measured")
-	}
-	slices.Sort(took)
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
-	if load, err := strconv.ParseFloat(loadAverage(), 64); err == nil {
-		b.ReportMetric(load, "load")
-	}
-}
-
-// BenchmarkStream has BENCH_CLIENTS (2 000) readers follow one task or
-// one user each, while 5 000 events a second arrive for 10 s, and reports how long
-// an event takes from its sending to its reader, and what the process needs.
-func BenchmarkStream(b *testing.B) {
-	clients, rate := benchSize("BENCH_CLIENTS", 2_000), benchSize("BENCH_RATE", 5_000)
-	u := uptest.Start(b, "--api-rate", "1000000", "--log-level", "warn")
-	transport := &http.Transport{MaxIdleConnsPerHost: -1}
-	client := &http.Client{Transport: transport}
-	ctx, stop := context.WithCancel(b.Context())
-	var mu sync.Mutex
-	var took []time.Duration
-	var messages, open atomic.Int64
-	var wg sync.WaitGroup
-	gate := make(chan struct{}, 16)
-	for i := range clients {
-		topic := fmt.Sprintf("task:live-%d", i)
-		if i%2 == 1 {
-			topic = fmt.Sprintf("user_dashboard:live-%d", i)
-		}
-		wg.Go(func() {
-			gate <- struct{}{}
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.API()+"/stream?topics="+url.QueryEscape(topic), nil)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			req.Header.Set("Authorization", "Bearer "+u.Token)
-			resp, err := client.Do(req)
-			if err != nil || resp.StatusCode != http.StatusOK {
-				<-gate
-				b.Errorf("open a stream: %v %v", resp, err)
-				return
-			}
-			defer resp.Body.Close()
-			in := bufio.NewScanner(resp.Body)
-			in.Buffer(make([]byte, 4<<10), 1<<20)
-			began := false
-			for in.Scan() {
-				line := in.Bytes()
-				if !began && bytes.HasPrefix(line, []byte("event: snapshot")) {
-					began = true
-					open.Add(1)
-					<-gate
-				}
-				for {
-					_, rest, found := bytes.Cut(line, []byte(`"occurred_at":"`))
-					if !found {
-						break
-					}
-					text, _, _ := bytes.Cut(rest, []byte(`"`))
-					if at, err := time.Parse(time.RFC3339Nano, string(text)); err == nil {
-						messages.Add(1)
-						mu.Lock()
-						took = append(took, time.Since(at))
-						mu.Unlock()
-					}
-					line = rest
-				}
-			}
-		})
-	}
-	proctest.Eventually(b, 2*time.Minute, "every reader follows", func() (bool, string) {
-		return open.Load() == int64(clients), fmt.Sprint(open.Load(), " of ", clients)
-	})
-	idle, idleOwn := memory(u.Process.Pid())
-	used := cpu(b, u.Process.Pid())
-	const seconds, slice = 10, 50 * time.Millisecond
-	perSlice, turn := rate*int(slice)/int(time.Second), 0
-	var ids timeline.IDGenerator
-	tick := time.NewTicker(slice)
-	defer tick.Stop()
-	began, sent := time.Now(), 0
-	var peak, peakOwn int64
-	for range seconds * int(time.Second/slice) {
-		<-tick.C
-		batch := make([]timeline.Event, perSlice)
-		for i := range batch {
-			// Each followed task or user gets about one event a second; the rest are of
-			// tasks that nobody follows.
-			name := fmt.Sprintf("quiet-%d", turn)
-			if n := turn % rate; n < clients {
-				name = fmt.Sprintf("live-%d", n)
-			}
-			now := time.Now()
-			batch[i] = timeline.Event{ID: ids.Next(now), Type: timeline.TaskCreated, Severity: timeline.SeverityInfo, Run: 1, OccurredAt: now,
-				Task: timeline.Task{Namespace: "default", ID: name, Type: "payment", Queue: "q", UserID: name}}
-			turn++
-		}
-		send(b, u, batch)
-		sent += len(batch)
-		resident, own := memory(u.Process.Pid())
-		peak, peakOwn = max(peak, resident), max(peakOwn, own)
-	}
-	lasted := time.Since(began)
-	b.ReportMetric((cpu(b, u.Process.Pid())-used).Seconds()/lasted.Seconds(), "cores")
-	proctest.Eventually(b, 30*time.Second, "the last updates arrive", func() (bool, string) {
-		return messages.Load() >= int64(clients*(seconds-1)), fmt.Sprint(messages.Load())
-	})
-	stop()
-	wg.Wait()
-	transport.CloseIdleConnections()
-	mu.Lock()
-	defer mu.Unlock()
-	reportLatency(b, took)
-	b.ReportMetric(float64(sent)/lasted.Seconds(), "events/s")
-	b.ReportMetric(float64(len(took))/lasted.Seconds(), "messages/s")
-	b.ReportMetric(float64(idle)/(1<<20), "idle-MB")
-	b.ReportMetric(float64(idleOwn)/(1<<20), "idle-own-MB")
-	b.ReportMetric(float64(peak)/(1<<20), "peak-MB")
-	b.ReportMetric(float64(peakOwn)/(1<<20), "peak-own-MB")
-}
-
-// memory is the memory of a process, in bytes: what is resident, and what of that is
-// its own and no file's (the log is mapped into memory); 0 where not to be had.
-func memory(pid int) (resident, own int64) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		n, _ := strconv.ParseInt(fields[1], 10, 64)
-		switch fields[0] {
-		case "VmRSS:":
-			resident = n << 10
-		case "RssAnon:":
-			own = n << 10
-		}
-	}
-	return resident, own
-}
-
-// cpu is the processors' time that a process has taken.
-func cpu(b *testing.B, pid int) time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	var sum time.Duration
-	for _, ticks := range fields[11:13] {
-		n, _ := strconv.Atoi(ticks)
-		sum += time.Duration(n) * 10 * time.Millisecond
-	}
-	return sum
 }

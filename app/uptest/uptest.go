@@ -42,7 +42,13 @@ type Up struct {
 // test. args are further flags of the command.
 func Start(t testing.TB, args ...string) *Up {
 	t.Helper()
-	u := &Up{t: t, bin: proctest.Build(t, "./cmd/tasktrail"), DataDir: t.TempDir(), addrs: proctest.FreeAddrs(t, 5), extra: args}
+	return StartOn(t, t.TempDir(), args...)
+}
+
+// StartOn is Start on a data directory that is there.
+func StartOn(t testing.TB, dataDir string, args ...string) *Up {
+	t.Helper()
+	u := &Up{t: t, bin: proctest.Build(t, "./cmd/tasktrail"), DataDir: dataDir, addrs: proctest.FreeAddrs(t, 5), extra: args}
 	u.Restart()
 	_, token, err := app.Connection(u.DataDir)
 	if err != nil {
@@ -73,6 +79,9 @@ func (u *Up) Begin() {
 
 // Collector is the URL that agents send to, API that of the API's root.
 func (u *Up) Collector() string { return "http://" + u.addrs[2] }
+
+// ClickHouse is the address of the embedded engine.
+func (u *Up) ClickHouse() string { return u.addrs[3] }
 
 // API is the root of the API's URLs.
 func (u *Up) API() string { return "http://" + u.addrs[0] + "/api/v1" }
