@@ -65,11 +65,17 @@ type CancelHandler func(ctx context.Context, c timeline.Command) (bool, error)
 // HandleCancels registers who takes cancelled tasks of a queue out of the runner
 // before their turn. Without one, a cancelled task that waits is stopped when its
 // turn comes. The cancels of a queue come to those who take its retries
-// ([Agent.HandleQueue]). Safe at any time.
+// ([Agent.HandleQueue]), and to those who call this; h may be nil, where nothing
+// waits that could be taken out. Safe at any time.
 func (a *Agent) HandleCancels(queue string, h CancelHandler) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.cancels[queue] = h
+	_, known := a.cancels[queue]
+	if a.cancels[queue] = h; known || a.queues[queue] != nil {
+		return
+	}
+	close(a.changed)
+	a.changed = make(chan struct{})
 }
 
 // cancelTimeout bounds how long the runner is asked to take a task out; the other

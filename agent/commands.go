@@ -73,6 +73,20 @@ func (a *Agent) served() []string {
 	return slices.Sorted(maps.Keys(a.queues))
 }
 
+// stopped are the queues whose cancels come here, and whose retries do not.
+func (a *Agent) stopped() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var names []string
+	for q := range a.cancels {
+		if a.queues[q] == nil {
+			names = append(names, q)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 func (a *Agent) handler(queue string) RetryHandler {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,7 +146,7 @@ func (a *Agent) takeCommands(ctx context.Context) {
 // listen reads commands from one connection. heard says that it was accepted.
 func (a *Agent) listen(ctx context.Context, stop context.CancelFunc) (heard bool, err error) {
 	q := url.Values{
-		"source": {a.source}, "queues": {strings.Join(a.served(), ",")}, "namespace": {a.cfg.Namespace}, "agent": {a.cfg.Name}, "proto": {"1"},
+		"source": {a.source}, "queues": {strings.Join(a.served(), ",")}, "cancels": {strings.Join(a.stopped(), ",")}, "namespace": {a.cfg.Namespace}, "agent": {a.cfg.Name}, "proto": {"1"},
 	}
 	req, err := a.request(ctx, http.MethodGet, "/v1/agent/commands?"+q.Encode(), "", nil)
 	if err != nil {

@@ -98,7 +98,7 @@ func (c *Collector) streamCommands(w http.ResponseWriter, r *http.Request) error
 	if c.deps.Commands == nil {
 		return errNoAgents
 	}
-	source, namespace, queues, err := commandQuery(r, &p)
+	source, namespace, queues, cancels, err := commandQuery(r, &p)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (c *Collector) streamCommands(w http.ResponseWriter, r *http.Request) error
 	}
 	c.watch.heard(source, c.deps.Now())
 
-	commands := c.deps.Commands.Commands(ctx, source, namespace, queues)
+	commands := c.deps.Commands.Commands(ctx, source, namespace, queues, cancels...)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies that would hold lines back
@@ -166,36 +166,42 @@ func (c *Collector) pump(ctx context.Context, w http.ResponseWriter, commands <-
 }
 
 // commandQuery reads who asks and for what, and whether the token allows it.
-func commandQuery(r *http.Request, p *Principal) (source, namespace string, queues []string, err error) {
+func commandQuery(r *http.Request, p *Principal) (source, namespace string, queues, cancels []string, err error) {
 	q := r.URL.Query()
 	source, namespace = q.Get("source"), q.Get("namespace")
 	if proto := q.Get("proto"); proto != "" && proto != agentProtocol {
-		return "", "", nil, &timeline.FieldError{Field: "proto", Want: "want " + agentProtocol}
+		return "", "", nil, nil, &timeline.FieldError{Field: "proto", Want: "want " + agentProtocol}
 	}
-	for name := range strings.SplitSeq(q.Get("queues"), ",") {
-		if name != "" {
-			queues = append(queues, name)
-		}
-	}
-	live := timeline.AgentLive{SourceID: source, Namespace: namespace, Queues: queues}
+	queues, cancels = names(q.Get("queues")), names(q.Get("cancels"))
+	live := timeline.AgentLive{SourceID: source, Namespace: namespace, Queues: slices.Concat(queues, cancels)}
 	if err := live.Validate(); err != nil {
-		return "", "", nil, renamed(err, "source_id", "source")
+		return "", "", nil, nil, renamed(err, "source_id", "source")
 	}
-	if len(queues) == 0 {
-		return "", "", nil, &timeline.FieldError{Field: "queues", Want: "at least one"}
+	if len(live.Queues) == 0 {
+		return "", "", nil, nil, &timeline.FieldError{Field: "queues", Want: "at least one"}
 	}
 	if namespace == "" {
 		namespace = p.Namespace
 	}
 	if namespace != p.Namespace && !p.AnyNamespace {
-		return "", "", nil, ErrForbidden
+		return "", "", nil, nil, ErrForbidden
 	}
-	for _, name := range queues {
+	for _, name := range live.Queues {
 		if len(p.Queues) > 0 && !slices.Contains(p.Queues, name) {
-			return "", "", nil, ErrForbidden
+			return "", "", nil, nil, ErrForbidden
 		}
 	}
-	return source, namespace, queues, nil
+	return source, namespace, queues, cancels, nil
+}
+
+// names splits a list of queues.
+func names(list string) (out []string) {
+	for name := range strings.SplitSeq(list, ",") {
+		if name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // renamed gives a field the name it has on this route.

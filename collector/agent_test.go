@@ -19,8 +19,12 @@ type commandFeed struct {
 	asked chan string
 }
 
-func (f *commandFeed) Commands(ctx context.Context, source, namespace string, queues []string) <-chan timeline.Command {
-	f.asked <- source + "/" + namespace + "/" + strings.Join(queues, "+")
+func (f *commandFeed) Commands(ctx context.Context, source, namespace string, queues []string, cancels ...string) <-chan timeline.Command {
+	asked := source + "/" + namespace + "/" + strings.Join(queues, "+")
+	if len(cancels) > 0 {
+		asked += "/" + strings.Join(cancels, "+")
+	}
+	f.asked <- asked
 	out := make(chan timeline.Command)
 	go func() {
 		defer close(out)
@@ -66,6 +70,17 @@ func connect(t *testing.T, c *Collector, query, token string) *http.Response {
 	}
 	t.Cleanup(func() { resp.Body.Close() })
 	return resp
+}
+
+func TestAnAgentMayTakeCancelsAlone(t *testing.T) {
+	feed := &commandFeed{ch: make(chan timeline.Command), asked: make(chan string, 8)}
+	c := start(t, testConfig(t.TempDir()), Deps{Commands: feed})
+	if resp := connect(t, c, "source=s1&queues=&cancels=q1,q2", "agent-a"); resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	if got := <-feed.asked; got != "s1/a//q1+q2" {
+		t.Errorf("asked for %s", got)
+	}
 }
 
 func TestCommandsReachTheirAgent(t *testing.T) {
@@ -134,6 +149,7 @@ func TestCommandsAreRefused(t *testing.T) {
 		{"long source", "source=" + strings.Repeat("s", 300) + "&queues=q1", "agent-a", 400, "255"},
 		{"no queues", "source=s", "agent-a", 400, "queues"},
 		{"other queue", "source=s&queues=q1,q2", "agent-q", 403, ""},
+		{"cancels of another queue", "source=s&queues=q1&cancels=q2", "agent-q", 403, ""},
 		{"other namespace", "source=s&queues=q1&namespace=b", "agent-a", 403, ""},
 		{"other protocol", "source=s&queues=q1&proto=9", "agent-a", 400, "proto"},
 	} {

@@ -37,8 +37,9 @@ type CommandSource interface {
 	// Commands returns a channel of the commands for the queues of a namespace
 	// that this source is to carry out. The channel is closed after ctx has ended
 	// or when no more can be given; the agent then connects again. A command that
-	// was not acknowledged by events is given again, to this agent or another.
-	Commands(ctx context.Context, source, namespace string, queues []string) <-chan timeline.Command
+	// was not acknowledged by events is given again, to this agent or another. Of the
+	// queues in cancels the source gets the cancels alone.
+	Commands(ctx context.Context, source, namespace string, queues []string, cancels ...string) <-chan timeline.Command
 }
 
 // LiveSink takes what agents say of themselves. The namespace is filled in.

@@ -166,6 +166,47 @@ func TestACancelReachesEveryAgentOfTheQueue(t *testing.T) {
 	})
 }
 
+// Who runs tasks of a queue and starts none gets its cancels and no retry, and the
+// queue does not count as served.
+func TestCancelsAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		l := start(t, quick(url))
+		sink := l.CommandSink()
+		c := l.Commands(t.Context(), "run-1", "", nil, "payments")
+		write(t, sink, retryRequest("t1", 2), event(timeline.CancelRequested, "t2", 1, 0))
+		if got := receive(t, c); got.Kind != timeline.CommandCancel || got.Task.ID != "t2" {
+			t.Errorf("command %+v", got)
+		}
+		nothing(t, c, 250*time.Millisecond)
+		if served, err := l.Served(t.Context(), "default", "payments", false); served || err != nil {
+			t.Errorf("served %v, %v", served, err)
+		}
+	})
+}
+
+// A cancel for a queue's URL goes there alone, again and again until the run ended.
+func TestACancelForAURL(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		l := start(t, quick(url))
+		sink := l.CommandSink()
+		agent := l.Commands(t.Context(), "agent-1", "", []string{"payments"})
+		c := l.URLCommands(t.Context(), "collector-1", "default", "payments")
+		e := event(timeline.CancelRequested, "t1", 1, 0)
+		e.DeadLetter = &timeline.DeadLetterRef{SourceID: timeline.RequeueURLSource}
+		write(t, sink, e)
+		for range 2 {
+			if got := receive(t, c); got.Kind != timeline.CommandCancel || got.Task.ID != "t1" {
+				t.Errorf("command %+v", got)
+			}
+		}
+		nothing(t, agent, 100*time.Millisecond)
+		ended := event(timeline.TaskCancelled, "t1", 1, 0)
+		ended.SourceID = ""
+		write(t, sink, ended)
+		nothing(t, l.URLCommands(t.Context(), "collector-2", "default", "payments"), 250*time.Millisecond)
+	})
+}
+
 func TestCommandsOutliveRedis(t *testing.T) {
 	r := livetest.Start(t)
 	l := start(t, quick(r.URL()))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,18 +25,20 @@ const deliverAtOnce = 16
 // agent or another, until the log shows an answer. While Redis is away nothing
 // comes.
 //
-// A source that connects again gets at once what it took and did not answer.
-func (l *Live) Commands(ctx context.Context, source, namespace string, queues []string) <-chan timeline.Command {
-	return l.deliver(ctx, source, namespace, queues, false)
+// A source that connects again gets at once what it took and did not answer. Of the
+// queues in cancels it gets the cancels alone: it runs tasks of theirs, and starts
+// none.
+func (l *Live) Commands(ctx context.Context, source, namespace string, queues []string, cancels ...string) <-chan timeline.Command {
+	return l.deliver(ctx, source, namespace, queues, cancels, false)
 }
 
-// URLCommands is [Live.Commands] for the retries that no agent can start and that
+// URLCommands is [Live.Commands] for the commands that no agent can carry out and that
 // go to the URL registered for their queue.
 func (l *Live) URLCommands(ctx context.Context, source, namespace, queue string) <-chan timeline.Command {
-	return l.deliver(ctx, source, namespace, []string{queue}, true)
+	return l.deliver(ctx, source, namespace, []string{queue}, nil, true)
 }
 
-func (l *Live) deliver(ctx context.Context, source, namespace string, queues []string, url bool) <-chan timeline.Command {
+func (l *Live) deliver(ctx context.Context, source, namespace string, queues, cancels []string, url bool) <-chan timeline.Command {
 	out := make(chan timeline.Command)
 	d := &delivery{
 		live: l, source: source, url: url, out: out, fresh: true, sent: map[string]time.Time{},
@@ -44,12 +47,18 @@ func (l *Live) deliver(ctx context.Context, source, namespace string, queues []s
 	var wake []string
 	for _, q := range queues {
 		k := place{queue: q, url: url}.keys(namespace)
-		d.queues = append(d.queues, k)
+		d.queues, d.stops = append(d.queues, k), append(d.stops, k)
 		wake = append(wake, k.wake)
+	}
+	for _, q := range cancels {
+		if !slices.Contains(queues, q) {
+			k := place{queue: q}.keys(namespace)
+			d.stops, wake = append(d.stops, k), append(wake, k.wake)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(queues) == 0 {
+	if l.closed || len(d.stops) == 0 {
 		close(out)
 		return out
 	}
@@ -64,7 +73,9 @@ type delivery struct {
 	// url: what goes to re-enqueue URLs, which no source owns.
 	url    bool
 	queues []queueKeys
-	out    chan<- timeline.Command
+	// stops are the queues whose cancels it gets.
+	stops []queueKeys
+	out   chan<- timeline.Command
 	// fresh: what the source took in an earlier connection is still to be sent.
 	fresh bool
 	// sent is when this connection sent the cancels that it still finds.
@@ -299,9 +310,9 @@ func (d *delivery) drop(ctx context.Context, q queueKeys, entry, id string, why 
 func (d *delivery) cancels(ctx context.Context) error {
 	asked, cancel := context.WithTimeout(ctx, d.live.cfg.Timeout)
 	defer cancel()
-	all := make([]*redis.MapStringStringCmd, len(d.queues))
+	all := make([]*redis.MapStringStringCmd, len(d.stops))
 	_, err := d.live.client.Pipelined(asked, func(pipe redis.Pipeliner) error {
-		for i, q := range d.queues {
+		for i, q := range d.stops {
 			all[i] = pipe.HGetAll(asked, q.cancels)
 		}
 		return nil
@@ -311,7 +322,7 @@ func (d *delivery) cancels(ctx context.Context) error {
 	}
 	oldest := time.Now().Add(-d.live.cfg.CommandTTL)
 	now, found := time.Now(), map[string]time.Time{}
-	for i, q := range d.queues {
+	for i, q := range d.stops {
 		var gone []string
 		for id, v := range all[i].Val() {
 			var s sealed

@@ -38,8 +38,8 @@ func (s *Sidecar) serveQueues() {
 }
 
 func (s *Sidecar) serve(queue string) {
-	s.agent.HandleCancels(queue, s.cancelled)
 	s.agent.HandleKeptQueue(queue, s.retry)
+	s.agent.HandleCancels(queue, s.cancelled)
 }
 
 // cancelled gives a task that waits its turn at once: the agent then records that

@@ -28,6 +28,8 @@ type Runner interface {
 type Differences struct {
 	// Without are shapes that its tasks cannot have, and why.
 	Without map[string]string
+	// Patches are edits that say in the words of its inputs what a shape's Patch says.
+	Patches map[string]string
 	// LostOnResume: that a worker died is on record once another takes its task, and
 	// no sooner: nobody beats a heart for it.
 	LostOnResume bool
@@ -51,6 +53,11 @@ func RunShapes(t *testing.T, u *Up, emptyRedis func(), r Runner) {
 		}
 	}
 	shapes = slices.DeleteFunc(shapes, func(s Shape) bool { return differs.Without[s.Name] != "" })
+	for i, s := range shapes {
+		if patch := differs.Patches[s.Name]; patch != "" {
+			shapes[i].Patch = patch
+		}
+	}
 	worker := r.Work(t)
 	for _, s := range shapes {
 		rs.ids[s.Name] = r.Enqueue(t, s)

@@ -127,18 +127,27 @@ func ShapeAgent(collector, token, spool string) agent.Config {
 	}
 }
 
-// Act does what the plan says for the attempt of ctx; for a runner's handler.
-func Act(ctx context.Context, input []byte) error {
+// Planned is the word for an attempt; for runners whose handler is no Go function.
+func Planned(input []byte, run, attempt int) (string, error) {
 	var in ShapeInput
 	if err := json.Unmarshal(input, &in); err != nil {
+		return "", err
+	}
+	if run < 1 || attempt < 1 || len(in.Plans) == 0 {
+		return "", fmt.Errorf("attempt %d of run %d of %s: nothing to do", attempt, run, input)
+	}
+	plan := in.Plans[min(run, len(in.Plans))-1]
+	return plan[min(attempt, len(plan))-1], nil
+}
+
+// Act does what the plan says for the attempt of ctx; for a runner's handler.
+func Act(ctx context.Context, input []byte) error {
+	at, _ := agent.AttemptFrom(ctx)
+	word, err := Planned(input, at.Run, at.Number)
+	if err != nil {
 		return agent.Permanent(err)
 	}
-	at, ok := agent.AttemptFrom(ctx)
-	if !ok || len(in.Plans) == 0 {
-		return agent.Permanent(fmt.Errorf("attempt %+v of %s: nothing to do", at, input))
-	}
-	plan := in.Plans[min(at.Run, len(in.Plans))-1]
-	switch plan[min(at.Number, len(plan))-1] {
+	switch word {
 	case "ok":
 		return nil
 	case "permanent":

@@ -70,6 +70,7 @@ func runCommand(ctx context.Context, t agent.Task, cfg agent.Config, grace time.
 	if err := t.Validate(); err != nil {
 		return usageError{err}
 	}
+	cfg.Namespace = t.Namespace
 	cfg.Name, cfg.Logger = "tasktrail run", slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	fn, err := execrunner.Func(execrunner.Config{Args: args, Stdin: pipedStdin(), Stdout: os.Stdout, Stderr: os.Stderr, Grace: grace})
 	if err != nil {
@@ -79,6 +80,7 @@ func runCommand(ctx context.Context, t agent.Task, cfg agent.Config, grace time.
 	if err != nil {
 		return usageError{err}
 	}
+	a.HandleCancels(t.Queue, nil) // its retries are for a resident agent
 	if err := a.Start(ctx); err != nil {
 		return err
 	}
