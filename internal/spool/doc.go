@@ -15,6 +15,8 @@
 //   - Damage is found by checksum and reported with its range, positions and
 //     sequence numbers alike; its intact neighbours are still read. A wrong
 //     payload is never handed out.
+//   - The file of a segment that all cursors have passed becomes the next segment
+//     where that is missing just then: its pages and blocks are there already.
 //   - Disk and memory are bounded. A full log refuses and counts; a reserve of
 //     real, preallocated blocks stays for the frames that matter most.
 //
