@@ -101,16 +101,19 @@ func (a *Agent) cancelWaiting(ctx context.Context, c timeline.Command) {
 	if !gone {
 		return
 	}
-	r := a.newRun(&Task{Task: c.Task}, c.Run, time.Now())
-	a.journal.load(r, nil)
-	if r.last.Before(c.RequestedAt) {
-		r.last = c.RequestedAt
+	if _, over := a.Ended(c.Namespace, c.Task.ID, c.Run); over {
+		return // it was written when the command came before
 	}
-	// Each worker of the queue gets the command: under a derived id they write it
-	// once.
+	r := a.newRun(&Task{Task: c.Task}, c.Run, time.Now())
+	r.step = true // its runner's, which is told how it ended
+	a.journal.load(r, nil)
+	// Each worker of the queue gets the command, and gets it again until it is
+	// answered: the event is stored once only where its time is the same each time as
+	// its id is. Where clocks differ so much that the run's last event is later, it
+	// stands behind that one.
 	r.emit(&timeline.Event{
 		ID:   timeline.DerivedEventID(r.task.Namespace, r.task.ID, r.number, 0, timeline.TaskCancelled),
-		Type: timeline.TaskCancelled, Operator: c.Operator, StopProof: proofNotRunning, Attempts: r.counted,
+		Type: timeline.TaskCancelled, OccurredAt: c.RequestedAt.Add(1), Operator: c.Operator, StopProof: proofNotRunning, Attempts: r.counted,
 	})
 	a.journal.store(r, true)
 	a.recover.forget(r)

@@ -209,3 +209,32 @@ func TestAnAcknowledgementIsTheSameEachTime(t *testing.T) {
 		t.Errorf("%s at %v, then %s at %v; asked at %v", a.ID, a.OccurredAt, b.ID, b.OccurredAt, cmd.RequestedAt)
 	}
 }
+
+// A cancel comes to each worker of the queue, and again after a kill: whoever writes
+// that the task was taken out of the runner writes the same event.
+func TestACancelThatComesAgainIsTheSameEvent(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		cfg := quick
+		cfg.KeepEnds = keep
+		rec := agenttest.New(t, cfg)
+		rec.HandleCancels("money", func(context.Context, timeline.Command) (bool, error) { return true, nil })
+		cmd := cancelOf("cancelled-twice")
+		cmd.RequestedAt = time.Now().Add(-time.Minute)
+		rec.Collector().Send(cmd)
+		rec.Collector().Send(cmd)
+		until(t, "both commands", func() bool { return rec.Stats().Commands == 2 })
+		_ = rec.Events("cancelled-twice") // ships what there is
+		rows := map[string]bool{}
+		for _, e := range rec.Collector().Events("") {
+			if e.Type == timeline.TaskCancelled {
+				rows[e.ID.String()+e.OccurredAt.String()] = true
+			}
+			if !e.OccurredAt.After(cmd.RequestedAt) {
+				t.Errorf("%s at %v, asked for at %v", e.Type, e.OccurredAt, cmd.RequestedAt)
+			}
+		}
+		if len(rows) != 1 {
+			t.Errorf("KeepEnds %v: rows %v, want one", keep, rows)
+		}
+	}
+}

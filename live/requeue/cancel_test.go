@@ -77,3 +77,21 @@ func TestARefusedCancelIsIgnoredOnRecord(t *testing.T) {
 		t.Errorf("%+v, the state is %+v", r.Stats(), s)
 	}
 }
+
+// Two collectors may refuse one command, each when it hears of it, and one may do so
+// again after it was killed: the event is the same.
+func TestARefusalIsTheSameEachTime(t *testing.T) {
+	for name, c := range map[string]timeline.Command{"cancel": cancelOf("o1"), "retry": command("o2", 2)} {
+		var seen []timeline.Event
+		for range 2 {
+			p, _ := start(t, Config{Allow: loopback})
+			to := receive(t, 404)
+			p.register(Target{Namespace: "shop", Queue: "orders", Version: 1, URL: to.URL, Keys: [][]byte{key}})
+			p.commands <- c
+			seen = append(seen, next(t, p))
+		}
+		if a, b := seen[0], seen[1]; a.ID != b.ID || !a.OccurredAt.Equal(b.OccurredAt) || !a.OccurredAt.After(c.RequestedAt) {
+			t.Errorf("%s: %s at %v, then %s at %v; asked at %v", name, a.ID, a.OccurredAt, b.ID, b.OccurredAt, c.RequestedAt)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Eve
 	body, fault := w.encode(c)
 	if fault != nil {
 		w.r.refused.Add(1)
-		return refusedEvent(c, fault, time.Now()), true
+		return refusedEvent(c, fault), true
 	}
 	wait := cfg.Backoff
 	var last *refusal
@@ -94,7 +94,7 @@ func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Eve
 		if last.permanent {
 			w.r.refused.Add(1)
 			cfg.Logger.Warn("a re-enqueue URL refused a command", "kind", c.Kind, "namespace", c.Namespace, "queue", c.Queue, "task_id", c.Task.ID, "run", c.Run, "error", last)
-			return refusedEvent(c, last, time.Now()), true
+			return refusedEvent(c, last), true
 		}
 		w.r.failed.Add(1)
 		if last.after > 0 {
@@ -105,7 +105,7 @@ func (w *worker) deliver(ctx context.Context, c *timeline.Command) (timeline.Eve
 	if last != nil && time.Since(c.RequestedAt) > cfg.GiveUpAfter {
 		w.r.refused.Add(1)
 		last.err = fmt.Errorf("not taken within %v: %w", cfg.GiveUpAfter, last.err)
-		return refusedEvent(c, last, time.Now()), true
+		return refusedEvent(c, last), true
 	}
 	if last != nil {
 		cfg.Logger.Warn("a re-enqueue URL does not take a command; it is posted again", "kind", c.Kind, "namespace", c.Namespace, "queue", c.Queue,
@@ -173,22 +173,12 @@ func (w *worker) prepare(c *timeline.Command) error {
 	return nil
 }
 
-// answerAt is the time of an answer: never before the request.
-func answerAt(c *timeline.Command, at time.Time) time.Time {
-	if !at.After(c.RequestedAt) {
-		at = c.RequestedAt.Add(time.Microsecond)
-	}
-	return at.UTC()
-}
-
-// takenEvent is what an agent writes when its runner has the task. Its time is the
-// same whenever the command comes, so that writing it twice is writing it once.
-// Of a cancel that was taken there is none: it is only remembered.
+// takenEvent is what an agent writes when its runner has the task. Of a cancel that was taken there is none: it is only remembered.
 func takenEvent(c *timeline.Command) timeline.Event {
 	if c.Kind == timeline.CommandCancel {
 		return timeline.Event{Type: timeline.CancelRequested}
 	}
-	e := answerOf(c, timeline.TaskRetried, c.RequestedAt)
+	e := answerOf(c, timeline.TaskRetried)
 	e.Retry = &timeline.Retry{NextAttempt: 1, Reason: c.Reason, CommandID: c.ID}
 	return e
 }
@@ -198,13 +188,13 @@ const proofRefused = "refused"
 
 // refusedEvent ends a run that never began, which puts its dead letter back; or says
 // that a cancel had no effect, which ends nothing.
-func refusedEvent(c *timeline.Command, f *refusal, at time.Time) timeline.Event {
+func refusedEvent(c *timeline.Command, f *refusal) timeline.Event {
 	var e timeline.Event
 	if c.Kind == timeline.CommandCancel {
-		e = answerOf(c, timeline.CancelIgnored, at)
+		e = answerOf(c, timeline.CancelIgnored)
 		e.StopProof = proofRefused
 	} else {
-		e = answerOf(c, timeline.TaskFailed, at)
+		e = answerOf(c, timeline.TaskFailed)
 		e.Reason = timeline.FailPermanent
 	}
 	e.Error = &timeline.Error{Class: timeline.ClassPermanent, Kind: f.kind, Message: f.Error(), HTTPStatus: f.status}
@@ -214,10 +204,14 @@ func refusedEvent(c *timeline.Command, f *refusal, at time.Time) timeline.Event 
 	return e
 }
 
-func answerOf(c *timeline.Command, kind timeline.Type, at time.Time) timeline.Event {
+// answerOf is an answer to a command. Its time is that of the request, whenever the
+// answer came and whichever process gave it: an event that is written again under
+// its id is stored once only at the same time. When the answer really came is the
+// time it was ingested.
+func answerOf(c *timeline.Command, kind timeline.Type) timeline.Event {
 	e := timeline.Event{
 		ID: timeline.DerivedEventID(c.Namespace, c.Task.ID, c.Run, 0, kind), Type: kind, Severity: kind.Severity(),
-		Task: c.Task, Run: c.Run, OccurredAt: answerAt(c, at), Operator: c.Operator,
+		Task: c.Task, Run: c.Run, OccurredAt: c.RequestedAt.Add(time.Microsecond).UTC(), Operator: c.Operator,
 	}
 	e.Input = nil
 	if !c.DeadLetterID.IsZero() {
