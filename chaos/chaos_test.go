@@ -14,7 +14,8 @@ var (
 	rounds   = flag.Int("rounds", 1, "rounds of chaos, one workload each")
 	seed     = flag.Uint64("seed", 0, "seed of the first round; 0 for one of the clock; the next rounds count on from it")
 	duration = flag.Duration("duration", 6*time.Second, "how long things go wrong in each of a round's two storms")
-	scale    = flag.Int("scale", 1, "tasks of a round, in units of 92")
+	leases   = flag.Bool("leases", false, "kill the worker on asynq too: asynq gives its tasks to another after 30 to 90 s, and the round waits for that")
+	scale    = flag.Int("scale", 1, "tasks of a round, in units of 112")
 )
 
 // Whatever dies, stalls or breaks: what was accepted is there, once; every task has

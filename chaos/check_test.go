@@ -108,7 +108,7 @@ func (s *system) check(all, tasks []*task) {
 	s.checkTasks(tasks, died)
 	s.checkHealth(all)
 	proctest.Eventually(s.t, time.Minute, "tasktrail verify balances", func() (bool, string) {
-		out, err := s.up.Run("verify")
+		out, err := s.balance()
 		return err == nil, fmt.Sprint(out, err)
 	})
 }

@@ -58,6 +58,31 @@ var faults = []fault{
 	under(slow, 2*time.Second),
 	under(halfOpen, 3*time.Second),
 	under(deaf, 2*time.Second),
+	{"the collector's connection: loses answers, then leads to the other collector", 2 * time.Second, func(s *system) func() {
+		s.proxy.set(deaf)
+		return func() { s.proxy.turn(); s.proxy.set(fair) }
+	}},
+	{"the collector's connection: leads to the other collector", 0, func(s *system) func() { s.proxy.turn(); return func() {} }},
+	{"SIGKILL of the second collector", time.Second, func(s *system) func() { s.second.process.Kill(); return s.startSecond }},
+	{"SIGTERM and start of the second collector", 0, func(s *system) func() {
+		ctx, stop := within(s.t.Context(), 30*time.Second)
+		defer stop()
+		s.ended("the second collector", s.second.process.Stop(ctx))
+		return s.startSecond
+	}},
+	stopped("the second collector", false, func(s *system) int { return s.second.process.Pid() }),
+	{"SIGKILL of asynq's Redis", time.Second, func(s *system) func() { s.asynq.redis.Kill(); return s.startQueue }},
+	{"the end and start of the worker on asynq", time.Second, func(s *system) func() {
+		if *leases {
+			s.asynq.worker.Kill()
+			return s.startAsynq
+		}
+		ctx, stop := within(s.t.Context(), 40*time.Second)
+		defer stop()
+		s.ended("the worker on asynq", s.asynq.worker.Stop(ctx))
+		return s.startAsynq
+	}},
+	stopped("the worker on asynq", false, func(s *system) int { return s.asynq.worker.Pid() }),
 	{"the collector's connection: cut", 0, func(s *system) func() { s.proxy.cut(); return func() {} }},
 }
 
@@ -81,7 +106,7 @@ func (s *system) storm(r *rand.Rand, d time.Duration) {
 var parts = func() []string {
 	names := make([]string, len(faults))
 	for i, f := range faults {
-		for _, part := range []string{"connection", "worker", "sidecar", "Redis"} {
+		for _, part := range []string{"connection", "asynq", "second collector", "worker", "sidecar", "Redis"} {
 			if contains(f.name, part) {
 				names[i] = part
 			}

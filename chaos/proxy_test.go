@@ -28,23 +28,24 @@ var weathers = map[weather]string{fair: "fair", refuses: "refuses", slow: "slow"
 // proxy stands between agents and their collector.
 type proxy struct {
 	listener net.Listener
-	target   string
 
-	mu     sync.Mutex
-	now    weather
-	change chan struct{}
-	conns  map[net.Conn]bool
-	closed bool
-	wg     sync.WaitGroup
+	mu sync.Mutex
+	// targets are the collectors; the first is the one that agents are led to.
+	targets []string
+	now     weather
+	change  chan struct{}
+	conns   map[net.Conn]bool
+	closed  bool
+	wg      sync.WaitGroup
 }
 
-func newProxy(t *testing.T, target string) *proxy {
+func newProxy(t *testing.T, targets ...string) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, target: target, change: make(chan struct{}), conns: map[net.Conn]bool{}}
+	p := &proxy{listener: l, targets: targets, change: make(chan struct{}), conns: map[net.Conn]bool{}}
 	p.wg.Go(p.serve)
 	t.Cleanup(func() {
 		p.mu.Lock()
@@ -71,6 +72,20 @@ func (p *proxy) set(w weather) {
 	if cut {
 		p.cutLocked()
 	}
+}
+
+// turn leads agents to the other collector, and cuts what they have to this one.
+func (p *proxy) turn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.targets = append(p.targets[1:], p.targets[0])
+	p.cutLocked()
+}
+
+func (p *proxy) target() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.targets[0]
 }
 
 // cut breaks every connection.
@@ -125,7 +140,7 @@ func (p *proxy) carry(in net.Conn) {
 	if !p.keep(in) {
 		return
 	}
-	out, err := net.DialTimeout("tcp", p.target, 5*time.Second)
+	out, err := net.DialTimeout("tcp", p.target(), 5*time.Second)
 	if err != nil {
 		return
 	}

@@ -31,6 +31,8 @@ type system struct {
 	proxy     *proxy
 	receiver  *receiver
 	recorder  *recorder
+	second    *second
+	asynq     *asynqSide
 
 	workerArgs  workerArgs
 	sidecarAddr string
@@ -43,16 +45,28 @@ func startSystem(t *testing.T) *system {
 	t.Helper()
 	s := &system{t: t, redisAddr: proctest.FreeAddrs(t, 1)[0], receiver: newReceiver(t), sidecarDir: t.TempDir(), runSpool: t.TempDir()}
 	s.startRedis()
-	s.up = uptest.Start(t, "--redis-url", "redis://"+s.redisAddr, "--webhook-url", s.receiver.server.URL+"/alerts", "--webhook-allow-private",
-		"--webhook-secret", "whsec_"+base64.StdEncoding.EncodeToString([]byte("a key of chaos, of 24 bytes")),
-		"--api-rate", "10000")
-	s.proxy = newProxy(t, strings.TrimPrefix(s.up.Collector(), "http://"))
+	s.up = uptest.Start(t, append(s.alertArgs(), "--redis-url", "redis://"+s.redisAddr, "--api-rate", "10000")...)
+	s.second = s.newSecond()
+	s.startSecond()
+	s.second.process.WaitReady(t, "http://"+s.second.http+"/readyz", time.Minute)
+	s.proxy = newProxy(t, strings.TrimPrefix(s.up.Collector(), "http://"), s.second.http)
 	s.workerArgs = workerArgs{Dir: t.TempDir(), Collector: s.proxy.url(), Token: s.up.Token, Receiver: s.receiver.url()}
 	s.sidecarAddr = proctest.FreeAddrs(t, 1)[0]
-	s.recorder = startRecorder(t, filepath.Join(s.workerArgs.Dir, "spool"), filepath.Join(s.sidecarDir, "agent", "spool"), s.runSpool)
+	s.asynq = s.newAsynq()
+	s.recorder = startRecorder(t, filepath.Join(s.workerArgs.Dir, "spool"), filepath.Join(s.sidecarDir, "agent", "spool"), s.runSpool, s.asynq.args.Spool)
+	s.startQueue()
+	s.startAsynq()
 	s.startWorker()
 	s.startSidecar()
 	return s
+}
+
+// alertArgs are the flags of whoever sends alerts.
+func (s *system) alertArgs() []string {
+	return []string{
+		"--webhook-url", s.receiver.server.URL + "/alerts", "--webhook-allow-private",
+		"--webhook-secret", "whsec_" + base64.StdEncoding.EncodeToString([]byte("a key of chaos, of 24 bytes")),
+	}
 }
 
 func (s *system) startRedis() {

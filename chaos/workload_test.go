@@ -24,6 +24,7 @@ const (
 	bySidecar kind = "sidecar" // a callback
 	byRun     kind = "run"     // tasktrail run
 	byOTLP    kind = "otlp"    // a foreign SDK
+	byAsynq   kind = "asynq"   // an agent in a worker on asynq
 )
 
 // task is one of the workload, with what is known of it.
@@ -36,7 +37,9 @@ type task struct {
 }
 
 // requeueable says whether a retry has somewhere to go.
-func (t *task) requeueable() bool { return t.kind == byWorker || t.kind == bySidecar }
+func (t *task) requeueable() bool {
+	return t.kind == byWorker || t.kind == bySidecar || t.kind == byAsynq
+}
 
 // run is the last run that was asked for.
 func (t *task) run() int { return 1 + t.retries }
@@ -74,6 +77,7 @@ func draw(r *rand.Rand, round, scale int) []*task {
 	add(byWorker, 40*scale, plans)
 	add(bySidecar, 30*scale, plans)
 	add(byRun, 2*scale, []plan{{{ok}}, {{fails}}})
+	add(byAsynq, 20*scale, plans)
 	add(byOTLP, 20*scale, []plan{{{ok}}, {{permanent}}})
 	r.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] })
 	return tasks
@@ -89,7 +93,7 @@ func (s *system) submit(ctx context.Context, tasks []*task, over time.Duration) 
 	}
 	var busy sync.WaitGroup
 	defer busy.Wait()
-	slots := map[kind]chan struct{}{bySidecar: make(chan struct{}, 8), byOTLP: make(chan struct{}, 4), byRun: make(chan struct{}, 2)}
+	slots := map[kind]chan struct{}{bySidecar: make(chan struct{}, 8), byOTLP: make(chan struct{}, 4), byRun: make(chan struct{}, 2), byAsynq: make(chan struct{}, 4)}
 	for _, t := range tasks {
 		s.receiver.plan(t.id, t.plan)
 		pause(over / time.Duration(len(tasks)))
@@ -107,6 +111,8 @@ func (s *system) submit(ctx context.Context, tasks []*task, over time.Duration) 
 				s.submitSidecar(ctx, t)
 			case byOTLP:
 				s.submitOTLP(ctx, t)
+			case byAsynq:
+				s.submitAsynq(ctx, t)
 			case byRun:
 				s.submitRun(ctx, t)
 			}

@@ -39,7 +39,7 @@ type build struct {
 }
 
 // Build compiles a command of the repository, once a test process, and returns
-// the binary's path. The binary lies in the repository's bin folder, where the
+// the binary's path. A command that has a module of its own is compiled in that. The binary lies in the repository's bin folder, where the
 // engine library is found from.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
@@ -49,7 +49,12 @@ func Build(t testing.TB, pkg string) string {
 	b.once.Do(func() {
 		b.path = filepath.Join(root, "bin", fmt.Sprintf("%s-under-test-%d", filepath.Base(pkg), os.Getpid()))
 		cmd := exec.Command("go", "build", "-o", b.path, pkg)
-		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Dir = root
+		if _, err := os.Stat(filepath.Join(root, pkg, "go.mod")); err == nil {
+			cmd.Dir = filepath.Join(root, pkg)
+			cmd.Args[len(cmd.Args)-1] = "."
+		}
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.err = fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}
