@@ -98,6 +98,10 @@ func channelsApart(t *testing.T, a *uptest.Apart) {
 		t.Errorf("%+v", trial)
 	}
 	call("DELETE", "/channels/hook", "", 204, nil)
+	proctest.Eventually(t, 40*time.Second, "both collectors to know that the channel is gone", func() (bool, string) {
+		status, err := a.Call("POST", "/channels/hook/test", "", nil)
+		return status == 404, fmt.Sprint(status, err)
+	})
 	hook.Check(t)
 }
 
