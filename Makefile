@@ -113,7 +113,7 @@ bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/... ./internal/spool/...
 
 BENCH_EVENTS ?= 1000000
-bench-query: engine ## Measure the API over HTTP and its streams, with BENCH_EVENTS events in the engine
+bench-query: engine ## Measure the API over HTTP and its streams, with BENCH_EVENTS events, or those of TASKTRAIL_BENCH_DATA (make fill)
 	BENCH_EVENTS=$(BENCH_EVENTS) $(GO) test -run '^$$' -bench 'Query|Stream' -benchtime 1x -timeout 60m ./app
 
 EVENTS ?= 1000000
