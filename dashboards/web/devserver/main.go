@@ -55,7 +55,7 @@ func serve(ctx context.Context, addr string, ui fs.FS, l *load) error {
 	l.fill(w, now)
 	o := newOperators(w.Store, now)
 	s, err := query.New(query.Config{
-		Addr: addr, UI: ui,
+		Addr: addr, UI: ui, Version: "development",
 		// Sessions outlive a restart, so that a test can see a page come back.
 		SessionKey:   []byte("a key for development and tests only"),
 		BulkInterval: 300 * time.Millisecond,

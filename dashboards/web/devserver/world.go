@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,12 +36,20 @@ func (w *world) life(id, kind, queue string, at time.Time) *querytest.Life {
 	if kind == "payment" {
 		t.Provider, t.Amount, t.Currency = "bank", "120.00", "USD"
 		t.Input = timeline.Payload(`{"order":4711,"account":"DE02…","card":"[redacted]","items":[{"sku":"A-1","n":2}]}`)
-		t.Metadata = map[string]string{"region": "eu-west", "payment_reference": "ord-4711"}
+		t.Metadata = map[string]string{"region": "eu-west", "payment_reference": reference(id)}
 	}
 	l := querytest.NewLife(t, at)
 	l.Source = timeline.DeriveID("source", id).String()
 	w.lives[id] = l
 	return l
+}
+
+// reference makes some of the payments one.
+func reference(id string) string {
+	if strings.HasPrefix(id, "asynq:default:pay-") {
+		return "ord-4711"
+	}
+	return "ord-" + id[strings.LastIndexByte(id, ':')+1:]
 }
 
 func failedWith(e *timeline.Error, d time.Duration) func(*timeline.Event) {
@@ -84,6 +93,7 @@ func (w *world) exhausted(l *querytest.Life, e *timeline.Error, n int, sev timel
 func (w *world) fill(now time.Time) {
 	w.progress, w.lives = map[string]timeline.Progress{}, map[string]*querytest.Life{}
 	w.troubled(now)
+	w.detailed(now)
 	for i := range 12 {
 		l := w.life(fmt.Sprintf("asynq:default:done-%02d", i), "send_email", "mail", now.Add(-time.Duration(40-i)*time.Minute))
 		l.Completed()
@@ -208,7 +218,12 @@ func (w *world) obey() {
 		case timeline.CancelRequested:
 			l.Events = append(l.Events, e)
 			w.publish(e, nil)
-			w.add(l, timeline.TaskCancelled, e.Run, 0, func(ev *timeline.Event) { ev.StopProof = "the handler returned" })
+			if strings.HasPrefix(l.Task.ID, "asynq:default:deaf-") {
+				w.add(l, timeline.CancelIgnored, e.Run, 1, func(ev *timeline.Event) { ev.Operator, ev.StopProof = e.Operator, "ignored" })
+				break
+			}
+			w.add(l, timeline.AttemptAborted, e.Run, 1, func(ev *timeline.Event) { ev.StopProof = "cancelled by an operator" })
+			w.add(l, timeline.TaskCancelled, e.Run, 0, func(ev *timeline.Event) { ev.Operator, ev.StopProof = e.Operator, "stopped" })
 		case timeline.DLQRetryRequested:
 			l.Events = append(l.Events, e)
 			w.publish(e, nil)

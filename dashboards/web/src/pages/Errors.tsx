@@ -5,6 +5,7 @@ import { asCurl, getList, Send } from "../api/client";
 import type { ErrorGroup, Page } from "../api/types";
 import { useEvery } from "../ui/every";
 import { printable } from "../ui/format";
+import { useMe } from "../ui/me";
 import { Ask, Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
 import { Spark } from "../ui/Spark";
@@ -22,6 +23,7 @@ export function Errors() {
   const search = useSearch({ strict: false }) as Record<string, string>;
   const navigate = useNavigate();
   const client = useQueryClient();
+  const { may } = useMe();
   const status = search.status ?? "open,regressed";
   const span = spans[search.window ?? ""] ? search.window! : "24h";
   const params = { limit: 100, cursor: search.cursor, status: status === "any" ? undefined : status };
@@ -54,7 +56,7 @@ export function Errors() {
               <p className="text-soft break-words"><Mark of={g.status} />{g.decision?.by ? ` by ${printable(g.decision.by)}` : ""}{g.decision?.reason ? `: ${printable(g.decision.reason)}` : ""} · {g.types.map(printable).join(", ")} · {g.queues.map(printable).join(", ")} · for example <Link to="/tasks/$id" params={{ id: g.sample_task_id }} data-row className="link id">{printable(g.sample_task_id)}</Link></p></div>
             <div><Spark counts={g.counts} stepMs={g.counts_step_ms} /></div>
             <div className="sm:text-right"><p>{g.count} {g.count === 1 ? "failure" : "failures"} · <Link className="link" to="/dead-letters" search={{ fingerprint: g.fingerprint, status: "any" } as never}>{g.dead_letters} dead letters</Link><span className="text-soft sm:block"> <Time at={g.first_seen} /> to <Time at={g.last_seen} /></span></p>
-              <p className="mt-1 flex gap-1.5 sm:justify-end">{offers[g.status].map((v) => <button key={v} className="btn" onClick={() => { decide.reset(); setSaid(""); setWish({ verb: v, group: g, send: new Send() }); }} aria-label={`${verbs[v].action} ${printable(g.sample.message ?? g.fingerprint)}`}>{verbs[v].action}</button>)}</p></div>
+              {may.operateAll && <p className="mt-1 flex gap-1.5 sm:justify-end">{offers[g.status].map((v) => <button key={v} className="btn" onClick={() => { decide.reset(); setSaid(""); setWish({ verb: v, group: g, send: new Send() }); }} aria-label={`${verbs[v].action} ${printable(g.sample.message ?? g.fingerprint)}`}>{verbs[v].action}</button>)}</p>}</div>
           </li>))}</ul>
       )}
       {query.data?.next_cursor && <p className="mt-2"><button className="btn" onClick={() => set({ cursor: query.data.next_cursor ?? undefined, from: from() })}>Older</button></p>}

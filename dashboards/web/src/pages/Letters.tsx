@@ -6,6 +6,7 @@ import type { DeadLetter, ErrorGroup, Page } from "../api/types";
 import { useActions } from "../ui/actions";
 import { printable, word } from "../ui/format";
 import { useEvery } from "../ui/every";
+import { useMe } from "../ui/me";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
 import { keep, nothing, setAll, toggle, type Selection } from "../ui/select";
@@ -23,10 +24,10 @@ function grouped(letters: DeadLetter[]): Group[] {
   return [...by].map(([key, l]) => ({ key, letters: l })).sort((a, b) => b.letters.length - a.letters.length);
 }
 
-function Row({ d, flat, selected, onSelect, ask }: { d: DeadLetter; flat: boolean; selected: boolean; onSelect(range: boolean): void; ask: ReturnType<typeof useActions>["ask"] }) {
+function Row({ d, flat, selected, onSelect, ask }: { d: DeadLetter; flat: boolean; selected: boolean; onSelect(range: boolean): void; ask: ReturnType<typeof useActions>["ask"] | undefined }) {
   return (
     <li data-letter={d.id} className={`px-3 py-2 grid grid-cols-[auto_1fr_auto] sm:grid-cols-[auto_minmax(0,5fr)_minmax(0,6fr)_auto] gap-x-3 gap-y-1 ${selected ? "bg-sunk" : ""}`}>
-      <input type="checkbox" className="mt-1 size-4" checked={selected} disabled={d.status !== "pending"} aria-label={`Select ${printable(d.task_id)}`} onChange={(e) => onSelect((e.nativeEvent as MouseEvent).shiftKey)} />
+      {!ask ? <span /> : <input type="checkbox" className="mt-1 size-4" checked={selected} disabled={d.status !== "pending"} aria-label={`Select ${printable(d.task_id)}`} onChange={(e) => onSelect((e.nativeEvent as MouseEvent).shiftKey)} />}
       <div className="min-w-0"><Link to="/tasks/$id" params={{ id: d.task_id }} data-row className="link id">{printable(d.task_id)}</Link>
         <p className="text-soft break-words">{printable(d.type || "no type")} · {printable(d.queue || "no queue")}{d.amount ? ` · ${d.amount} ${d.currency ?? ""}` : ""}</p></div>
       <div className="min-w-0 col-start-2 col-span-2 sm:col-start-auto sm:col-span-1 row-start-2 sm:row-start-auto">
@@ -37,7 +38,7 @@ function Row({ d, flat, selected, onSelect, ask }: { d: DeadLetter; flat: boolea
         {d.superseded_by && <p className="text-soft">a later run failed too</p>}
       </div>
       <div className="flex gap-1.5 justify-self-end items-start">
-        {d.status === "pending" && <>
+        {ask && d.status === "pending" && <>
           <button className="btn" disabled={!d.replayable} onClick={() => ask({ verb: "retry", taskId: d.task_id, letterId: d.id })} aria-label={`Retry ${printable(d.task_id)}`}>Retry</button>
           <button className="btn" onClick={() => ask({ verb: "discard", taskId: d.task_id, letterId: d.id })} aria-label={`Discard ${printable(d.task_id)}`}>Discard</button></>}
       </div>
@@ -50,6 +51,7 @@ export function Letters() {
   const navigate = useNavigate();
   const client = useQueryClient();
   const { ask, ui } = useActions();
+  const { may } = useMe();
   const status = search.status ?? "pending";
   const filter = letterFilter(search);
   const params = { ...filter, status: status === "any" ? undefined : status, cursor: search.cursor, limit: 100 };
@@ -60,7 +62,8 @@ export function Letters() {
   const set = (s: Search) => void navigate({ to: "/dead-letters", search: { ...search, cursor: undefined, ...s } as never, replace: true });
   const flat = search.group === "none";
   const groups = useMemo(() => (query.data ? (flat ? [{ key: "", letters: query.data.data }] : grouped(query.data.data)) : []), [query.data, flat]);
-  const open = useMemo(() => groups.flatMap((g) => g.letters.filter((d) => d.status === "pending").map((d) => d.id)), [groups]);
+  // What can be acted on: nothing where the token may not.
+  const open = useMemo(() => (may.operate ? groups.flatMap((g) => g.letters.filter((d) => d.status === "pending").map((d) => d.id)) : []), [groups, may.operate]);
   const [selection, setSelection] = useState<Selection>(nothing);
   const [wish, setWish] = useState<BulkWish | null>(null);
   const chosen = keep(selection, open);
@@ -109,13 +112,13 @@ export function Letters() {
         <div className="panel"><Empty title="No dead letter here">{status === "pending" && !filtered ? "Every failed task was retried, resolved or discarded." : <button className="link" onClick={() => void navigate({ to: "/dead-letters", search: { ns: search.ns } as never, replace: true })}>Clear the filter</button>}</Empty></div>
       ) : groups.map((g) => {
         const group = errors.data?.data.find((e) => e.fingerprint === g.key);
-        const mine = g.letters.filter((d) => d.status === "pending").map((d) => d.id);
+        const mine = g.letters.map((d) => d.id).filter((id) => open.includes(id));
         const on = mine.filter((id) => chosen.ids.has(id)).length;
         return (
           <section key={g.key || "all"} className="panel mb-3" aria-label={printable(g.letters[0]?.error?.message ?? "Dead letters")}>
             {!flat && (
               <header className="px-3 py-2 bg-sunk rounded-t-[6px] flex flex-wrap gap-x-3 gap-y-1 items-center">
-                <input type="checkbox" className="size-4" disabled={!mine.length} checked={on > 0 && on === mine.length} ref={(el) => { if (el) el.indeterminate = on > 0 && on < mine.length; }} aria-label={`Select the ${mine.length} of this error`} onChange={(e) => setSelection(setAll(chosen, mine, e.target.checked))} />
+                {may.operate && <input type="checkbox" className="size-4" disabled={!mine.length} checked={on > 0 && on === mine.length} ref={(el) => { if (el) el.indeterminate = on > 0 && on < mine.length; }} aria-label={`Select the ${mine.length} of this error`} onChange={(e) => setSelection(setAll(chosen, mine, e.target.checked))} />}
                 <h2 className="font-medium min-w-0 grow basis-48 break-words">{printable(g.letters[0]?.error?.message ?? "No error on record")}</h2>
                 {group && <Spark counts={group.counts} stepMs={group.counts_step_ms} />}
                 {group && group.status !== "open" && <Mark of={group.status} />}
@@ -123,7 +126,7 @@ export function Letters() {
                 {g.key && mine.length > 0 && <button className="btn" onClick={() => setWish({ action: "retry", filter: { ...filter, fingerprint: g.key }, what: "all of this error" })}>Retry all…</button>}
               </header>
             )}
-            <ul className="rows">{g.letters.map((d) => <Row key={d.id} d={d} flat={flat} selected={chosen.ids.has(d.id)} onSelect={(range) => turn(d.id, range)} ask={ask} />)}</ul>
+            <ul className="rows">{g.letters.map((d) => <Row key={d.id} d={d} flat={flat} selected={chosen.ids.has(d.id)} onSelect={(range) => turn(d.id, range)} ask={may.operate ? ask : undefined} />)}</ul>
           </section>
         );
       })}

@@ -17,6 +17,7 @@ function About() {
   const { me } = useMe();
   const ready = useQuery({ queryKey: ["readyz"], queryFn: ({ signal }) => readiness(signal) });
   const health = useQuery({ queryKey: ["health", "1h"], queryFn: ({ signal }) => get<Health>("/tasks/monitoring/health", { window: "1h" }, signal) });
+  const build = useQuery({ queryKey: ["version"], queryFn: ({ signal }) => get<{ version: string; commit?: string }>("/version", {}, signal), staleTime: 300_000 });
   useEvery(5000, ready.refetch);
   useEvery(5000, health.refetch);
   const h = health.data;
@@ -33,6 +34,7 @@ function About() {
             <Fact name="Accepted retries nobody took yet">{h.waiting_retries}{h.oldest_waiting_retry_at && <span className="text-soft"> · oldest <Time at={h.oldest_waiting_retry_at} /></span>}</Fact>
             <Fact name="Lost tasks">{h.lost_tasks}</Fact>
             <Fact name="Pending dead letters"><Link className="link" to="/dead-letters">{h.dead_letter_depth}</Link></Fact>
+            {build.data && <Fact name="Version"><span data-version>{build.data.version}</span>{build.data.commit && <span className="id text-soft"> {build.data.commit.slice(0, 12)}{build.data.commit.endsWith("+") && build.data.commit.length > 12 ? "+" : ""}</span>}</Fact>}
             {h.stale && <Fact name="Not current"><span className="text-wait">! {printable(h.stale)}</span></Fact>}
           </dl>
         )}

@@ -4,12 +4,12 @@ import { cloneElement, useEffect, useId, useRef, useState, type ReactElement, ty
 import { Failed } from "./parts";
 
 export function Sheet({ title, action, danger, busy, disabled, problem, keep = "Keep as it is", wide, onDo, onClose, children }: {
-  title: string; action?: string; danger?: boolean; busy?: boolean; disabled?: boolean; problem?: Error | null; keep?: string; wide?: boolean; onDo?(): void; onClose(): void; children: ReactNode;
+  title: string; action?: string; danger?: boolean; busy?: boolean; disabled?: boolean; problem?: Error | null; keep?: string; wide?: boolean | "editor"; onDo?(): void; onClose(): void; children: ReactNode;
 }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => ref.current?.showModal(), []);
   return (
-    <dialog ref={ref} className={`ask ${wide ? "ask-wide" : ""}`} aria-labelledby="sheet-title" onClose={onClose}>
+    <dialog ref={ref} className={`ask ${wide === "editor" ? "ask-editor" : wide ? "ask-wide" : ""}`} aria-labelledby="sheet-title" onClose={onClose}>
       <form onSubmit={(e) => { e.preventDefault(); onDo?.(); }}>
         <h2 id="sheet-title" className="text-base font-semibold">{title}</h2>
         <div className="mt-2 grid gap-3">{children}</div>

@@ -43,7 +43,7 @@ function useKeys(offer: Entry[], help: () => void) {
 function Help({ offer, onClose }: { offer: Entry[]; onClose(): void }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => ref.current?.showModal(), []);
-  const keys = [["j / k", "next, previous row"], ["Enter", "open the row"], ["/", "go to the filter"], ...offer.map(([, name, k]) => [`g ${k}`, name]), ["?", "this map"], ["Esc", "close"]];
+  const keys = [["j / k", "next, previous row"], ["Enter", "open the row"], ["/", "go to the filter"], ["x", "select the dead letter, or not"], ["X", "select all up to it"], ["1 … 5", "the tabs of a task"], ["← →", "move an end of the zoom, with Shift further"], ...offer.map(([, name, k]) => [`g ${k}`, name]), ["?", "this map"], ["Esc", "close"]];
   return <dialog ref={ref} className="ask" aria-labelledby="help-title" onClose={onClose}><h2 id="help-title" className="font-semibold mb-2">Keys</h2><dl className="grid grid-cols-[6rem_1fr] gap-y-1">{keys.map(([k, what]) => <div key={k} className="contents"><dt className="mono">{k}</dt><dd>{what}</dd></div>)}</dl><p className="mt-3 text-right"><button className="btn" onClick={() => ref.current?.close()}>Close</button></p></dialog>;
 }
 

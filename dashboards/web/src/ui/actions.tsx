@@ -2,6 +2,7 @@
 import { useState } from "react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Send, taskPath } from "../api/client";
+import type { Accepted } from "../api/types";
 import { printable } from "./format";
 import { Ask } from "./parts";
 
@@ -14,7 +15,9 @@ const texts: Record<Verb, { title: string; action: string; body: string; done: s
   discard: { title: "Discard this dead letter?", action: "Discard", body: "It leaves the inbox and cannot be retried. The task's timeline stays.", done: "Discarded" },
 };
 
-export function useActions() {
+// useActions asks and does. Where done is given, it tells what was done, and nothing is
+// said here.
+export function useActions(done?: (w: Wish, a: Accepted) => void) {
   const client = useQueryClient();
   const [wish, setWish] = useState<(Wish & { send: Send }) | null>(null);
   const [said, setSaid] = useState("");
@@ -24,7 +27,8 @@ export function useActions() {
       return w.send.post(path, reason ? { reason } : {});
     },
     onSuccess: (accepted, { wish: w }) => {
-      setSaid(`${texts[w.verb].done}${w.verb === "retry" && accepted.run ? `, run ${accepted.run}` : ""}: ${printable(w.taskId)}`);
+      if (done) done(w, accepted);
+      else setSaid(`${texts[w.verb].done}${w.verb === "retry" && accepted.run ? `, run ${accepted.run}` : ""}: ${printable(w.taskId)}`);
       setWish(null);
       void client.invalidateQueries({ queryKey: ["task", w.taskId] });
       void client.invalidateQueries({ queryKey: ["dead-letters"] });

@@ -63,3 +63,12 @@ export const json = (v: unknown): string => JSON.stringify(v, null, 2)?.replace(
 // printable makes marks that turn text around visible: a name must not look like
 // another.
 export const printable = (s: string) => s.replace(/[\u0000-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+// printableLines is that for a text of several lines, which stay lines.
+export const printableLines = (s: string) => s.split("\n").map((l) => printable(l.replaceAll("\t", "  ").replace(/\r$/, ""))).join("\n");
+
+// ofDay is a time of day: UTC where times are told so, else the reader's own.
+export function ofDay(t: number, clock: Clock): string {
+  const d = new Date(t);
+  return clock === "utc" ? d.toISOString().slice(11, 19) : d.toTimeString().slice(0, 8);
+}
