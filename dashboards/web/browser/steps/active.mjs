@@ -43,7 +43,7 @@ export async function steps({ page, step, go, live, text, seen, check, shot, tas
     await text("Cancel asked for: river:main:9001");
     await page.locator("[data-task='river:main:9001']", { hasText: "cancelled" }).waitFor();
     await task("river:main:9001", "timeline");
-    await text("the handler returned");
+    await text("its handler returned");
     await text("not needed today");
   });
 }

@@ -16,6 +16,7 @@ export async function steps({ page, step, go, dialog, check }) {
     assert(await page.evaluate(() => document.activeElement?.hasAttribute("data-row")));
     await press("?");
     await dialog("Keys").waitFor();
+    await dialog("Keys").getByText("select the dead letter, or not").waitFor();
     await check("the map of keys");
     await press("Escape");
     await press("/");

@@ -1,4 +1,4 @@
-const one = "/tasks/asynq%3Adefault%3Apay-01";
+const one = "/tasks/asynq%3Adefault%3Apay-twice";
 
 export async function steps({ page, step, go, live, seen }) {
   const look = async (path, name) => {
@@ -6,12 +6,12 @@ export async function steps({ page, step, go, live, seen }) {
     await page.locator("h1").waitFor();
     await live();
     await page.waitForFunction(() => !document.querySelector("main")?.textContent?.includes("Loading…"));
-    if (name.startsWith("task-attempts")) await page.locator("svg").waitFor();
+    if (name.startsWith("task-attempts")) await page.locator("[data-bar]").first().waitFor();
     await seen(name);
   };
   await step("dark", async () => {
     await page.getByLabel("Light", { exact: true }).selectOption("dark");
-    for (const [path, name] of [["/tasks", "active-dark"], ["/search?state=failed", "search-dark"], ["/dead-letters", "dead-letters-dark"], ["/errors", "errors-dark"], ["/alerts", "alerts-dark"], ["/providers?provider=bank", "providers-dark"], ["/health", "health-dark"], ["/settings", "settings-keys-dark"], ["/settings?tab=about", "settings-about-dark"], [`${one}?tab=attempts`, "task-attempts-dark"]]) await look(path, name);
+    for (const [path, name] of [["/tasks", "active-dark"], ["/search?state=failed", "search-dark"], ["/dead-letters", "dead-letters-dark"], ["/errors", "errors-dark"], ["/alerts", "alerts-dark"], ["/providers?provider=bank", "providers-dark"], ["/health", "health-dark"], ["/settings", "settings-keys-dark"], ["/settings?tab=about", "settings-about-dark"], [one, "task-overview-dark"], [`${one}?tab=attempts`, "task-attempts-dark"], [`${one}?tab=payloads`, "task-payloads-dark"], [`${one}?tab=payment`, "task-payment-dark"]]) await look(path, name);
     await page.getByLabel("Light", { exact: true }).selectOption("light");
   });
   await step("400 px wide", async () => {

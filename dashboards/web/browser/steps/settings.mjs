@@ -77,6 +77,7 @@ export async function steps({ page, step, during, go, text, seen, check, dialog,
     await page.getByRole("tab", { name: "About" }).click();
     await text("From accepted to readable");
     await page.getByRole("list", { name: "Parts" }).getByText("store").waitFor();
+    await page.locator("[data-version]", { hasText: "development" }).waitFor();
     await seen("settings-about");
   });
 }

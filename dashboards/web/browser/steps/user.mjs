@@ -47,6 +47,17 @@ export async function steps({ page, step, during, go, text, check, live, signIn 
     await go("/settings?tab=channels");
     await text("shop-webhook");
     assert.equal(await page.getByRole("button", { name: /^Test/ }).count(), 0);
+    await go("/dead-letters");
+    await page.locator("[data-letter]").first().waitFor();
+    assert.equal(await page.getByRole("checkbox", { name: /^Select/ }).count(), 0);
+    assert.equal(await page.getByRole("button", { name: /^(Retry|Discard)/ }).count(), 0);
+    await check("dead letters of a token that changes nothing");
+    await go("/errors?status=any");
+    await page.locator("[data-group]").first().waitFor();
+    assert.equal(await page.getByRole("button", { name: /^(Resolve|Ignore|Reopen)/ }).count(), 0);
+    await go("/tasks/asynq%3Adefault%3Apay-03?tab=payloads");
+    await text("it needs the scope read:payload");
+    assert.equal(await page.getByRole("button", { name: /retry|cancel|discard/i }).count(), 0);
     // The server holds it too, whatever a page offers.
     await during((m) => m.includes("403"), async () => assert.equal(await page.evaluate(async () => (await fetch("/api/v1/keys")).status), 403));
   });

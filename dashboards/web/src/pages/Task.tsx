@@ -59,7 +59,7 @@ export function Task() {
   useTabKeys(go);
   const timeline = useQuery({ queryKey: ["task", id, "timeline"], queryFn: ({ signal }) => readTimeline(id, client.getQueryData<Known>(["task", id, "timeline"]), signal), structuralSharing: false, enabled: task.isSuccess });
   useEvery(netMs, (o) => task.data && isActive(task.data.state) && (void task.refetch(o), void timeline.refetch(o)));
-  const attempts = useQuery({ queryKey: ["task", id, "attempts"], queryFn: ({ signal }) => getList<Attempt>(`${path}/attempts`, {}, signal), enabled: task.isSuccess && tab === "attempts" });
+  const attempts = useQuery({ queryKey: ["task", id, "attempts"], queryFn: ({ signal }) => getList<Page<Attempt>>(`${path}/attempts`, {}, signal), enabled: task.isSuccess && tab === "attempts" });
   const letterId = task.data?.dead_letter_id;
   const letter = useQuery({ queryKey: ["task", id, "letter", letterId], queryFn: ({ signal }) => get<DeadLetter>(`/failed-tasks/${letterId}`, {}, signal), enabled: !!letterId, retry: false });
   if (task.isPending) return <Loading />;
@@ -72,7 +72,7 @@ export function Task() {
   // Said before anybody presses retry.
   const barred = again && d?.status === "pending" && !d.replayable ? d.not_replayable || "the original input is not to be had" : "";
   const discarded = d?.status === "discarded";
-  const readTimeline = timeline.isError ? <Failed problem={timeline.error} again={() => void timeline.refetch()} /> : <Loading />;
+  const unread = timeline.isError ? <Failed problem={timeline.error} again={() => void timeline.refetch()} /> : <Loading />;
   return (
     <>
       <div className="flex flex-wrap items-start gap-x-4 gap-y-2 mb-3">
@@ -96,7 +96,7 @@ export function Task() {
           {tabs.map(([v, name]) => <Tabs.Trigger key={v} value={v} className="tab">{name}</Tabs.Trigger>)}
         </Tabs.List>
         <Tabs.Content value="overview"><Overview task={t} entries={entries} letter={d} /></Tabs.Content>
-        <Tabs.Content value="timeline">{timeline.data ? <Timeline entries={entries} /> : readTimeline}</Tabs.Content>
+        <Tabs.Content value="timeline">{timeline.data ? <Timeline entries={entries} /> : unread}</Tabs.Content>
         <Tabs.Content value="attempts">{attempts.isError ? <Failed problem={attempts.error} again={() => void attempts.refetch()} /> : attempts.data ? <Attempts task={t} attempts={attempts.data.data} entries={entries} /> : <Loading />}</Tabs.Content>
         <Tabs.Content value="payloads"><Payloads task={t} entries={entries} /></Tabs.Content>
         <Tabs.Content value="payment"><Payment task={t} /></Tabs.Content>

@@ -15,11 +15,14 @@ function says(e: Entry): string {
   return t;
 }
 function words(e: Entry): string {
-  if (e.type === "gap") return `events ${e.gap.from_seq} to ${e.gap.to_seq} are missing: ${printable(e.gap.reason)}`;
+  if (e.type === "gap") {
+    const { from_seq: from, to_seq: to, reason } = e.gap;
+    return `${from === to ? `event ${from} of the run is` : `events ${from} to ${to} of the run are`} missing${reason && reason !== "missing" ? `: ${printable(reason)}` : ""}`;
+  }
   const parts: string[] = [];
   if (e.error?.message) parts.push(printable(e.error.message));
   if (e.failure_reason) parts.push(word(e.failure_reason));
-  if (e.retry) parts.push(`attempt ${e.retry.next_attempt} after ${duration(e.retry.delay_ms)} (${why(e.retry)})`);
+  if (e.retry) parts.push(e.retry.delay_ms ? `attempt ${e.retry.next_attempt} after ${duration(e.retry.delay_ms)} (${why(e.retry)})` : `attempt ${e.retry.next_attempt}: ${why(e.retry)}`);
   if (e.operator?.actor) parts.push(printable(`by ${e.operator.actor}${e.operator.reason ? `: ${e.operator.reason}` : ""}`));
   if (e.stop_proof) parts.push(printable(proof(e.stop_proof)));
   if (e.duration_ms) parts.push(duration(e.duration_ms));

@@ -18,8 +18,9 @@ const foldFrom = 0.6;
 // Within a range, what lies outside it is left out.
 export function axis(busy: Span[], within?: Span): Axis {
   const merged = join(within ? clip(busy, within) : busy);
-  const total = merged.reduce((n, s) => n + (s.to - s.from), 0) || 1;
-  const folded = (i: number) => merged[i + 1]!.from - merged[i]!.to > total * foldFrom;
+  const total = merged.reduce((n, s) => n + (s.to - s.from), 0);
+  // Where nothing is busy there is nothing that a gap would hide.
+  const folded = (i: number) => total > 0 && merged[i + 1]!.from - merged[i]!.to > total * foldFrom;
   let plain = total;
   let count = 0;
   for (let i = 0; i + 1 < merged.length; i++) {
@@ -27,7 +28,7 @@ export function axis(busy: Span[], within?: Span): Axis {
     else plain += merged[i + 1]!.from - merged[i]!.to;
   }
   const each = count ? Math.min(count === 1 ? loneGap : gapWidth, 0.5 / count) : 0;
-  const scale = (1 - each * count) / plain;
+  const scale = (1 - each * count) / (plain || 1);
   const knots: [number, number][] = [];
   const gaps: Axis["gaps"] = [];
   let x = 0;

@@ -1,5 +1,6 @@
 // An edit of an input as the API takes it: an RFC 7386 merge patch, which an agent
 // applies to the original. Pure, so that it can be tested.
+import { faultAt } from "./jsonfault";
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 type Members = { [name: string]: Json };
@@ -23,15 +24,14 @@ export function redacted(v: unknown, path = ""): string[] {
 }
 
 // parse reads JSON, or says where it stops being that.
-export function parse(text: string): { value: Json } | { fault: string; at?: number } {
+export function parse(text: string): { value: Json } | { fault: string } {
   try {
     return { value: JSON.parse(text) as Json };
-  } catch (e) {
-    const message = e instanceof Error ? e.message : String(e);
-    const at = Number(/position (\d+)/.exec(message)?.[1] ?? NaN);
-    if (Number.isNaN(at)) return { fault: /end of|Unterminated/i.test(message) ? "It ends too early." : message };
+  } catch {
+    const at = faultAt(text);
+    if (at < 0 || at >= text.trimEnd().length) return { fault: "It ends too early to be JSON." };
     const before = text.slice(0, at).split("\n");
-    return { fault: `It is not JSON from line ${before.length}, column ${before.at(-1)!.length + 1} on.`, at };
+    return { fault: `It is not JSON from line ${before.length}, column ${before.at(-1)!.length + 1} on.` };
   }
 }
 

@@ -2,7 +2,7 @@
 // tasks of the same payment.
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { get } from "../../api/client";
+import { getList } from "../../api/client";
 import type { Page, Task } from "../../api/types";
 import { duration, printable, word } from "../../ui/format";
 import { Empty, Fact, Failed, Loading, Mark } from "../../ui/parts";
@@ -21,7 +21,7 @@ function because(t: Task): string {
 
 function Others({ task: t, reference }: { task: Task; reference: string }) {
   const params = { payment_reference: reference, limit: 20 };
-  const q = useQuery({ queryKey: ["task", t.task_id, "payment", reference], queryFn: ({ signal }) => get<Page<Task>>("/tasks", params, signal) });
+  const q = useQuery({ queryKey: ["task", t.task_id, "payment", reference], queryFn: ({ signal }) => getList<Page<Task>>("/tasks", params, signal) });
   if (q.isError) return <Failed problem={q.error} again={() => void q.refetch()} />;
   if (!q.data) return <Loading />;
   const others = q.data.data.filter((o) => o.task_id !== t.task_id);
