@@ -124,6 +124,40 @@ try {
     await text(/^✓ Ended: provider is bank/);
     await until("the end of the silence", "/silences?state=active", (a) => a.data.length === 0);
   });
+  await step("an input is edited, runs as it was edited, and stands with both hashes", async () => {
+    const failed = await until("a task with a bad address", "/tasks?state=failed&reason=permanent", (a) => a.data.find((task) => task.metadata?.plan === "bad_address"));
+    await t.task(failed.task_id);
+    await page.getByRole("button", { name: "Edit and retry…" }).click();
+    const area = dialog().getByRole("textbox").first();
+    await area.fill((await area.inputValue()).replace("bad_address", "progress"));
+    await page.getByRole("button", { name: "See what changes" }).click();
+    await page.getByLabel(/Reason/).fill("work that tells how far it is");
+    await check("the difference of an edit");
+    await page.getByRole("button", { name: "Retry with this input" }).click();
+    const became = page.getByRole("region", { name: "What became of it" });
+    await became.getByText("Edited and retried: run 2").waitFor();
+    await became.getByText("Taken by an agent").waitFor();
+    await became.getByText("Completed").waitFor();
+    // Only the work that was put in its place tells of steps.
+    assert.equal((await until("the output of the edited run", `/tasks/${encodeURIComponent(failed.task_id)}`, (a) => a.output)).steps, 20);
+    await page.getByRole("tab", { name: "Input/Output" }).click();
+    const edit = page.getByRole("region", { name: "Edit for run 2", exact: true });
+    await edit.getByText('"plan": "progress"').waitFor();
+    assert.equal(new Set((await edit.locator("[title]").evaluateAll((all) => all.map((e) => e.getAttribute("title")))).filter((h) => /^[0-9a-f]{64}$/.test(h))).size, 2, "both hashes");
+    await check("an edited input");
+    await page.getByRole("tab", { name: "Attempts" }).click();
+    await page.locator("[data-bar='2.1']").waitFor();
+    await check("attempts of two runs");
+  });
+  await step("the payment's other tasks, found by their reference", async () => {
+    const [first] = await until("two tasks of one payment", "/tasks?type=payment,withdrawal&limit=200", (a) => {
+      const by = Map.groupBy(a.data.filter((task) => task.metadata?.payment_reference), (task) => task.metadata.payment_reference);
+      return [...by.values()].find((same) => same.length > 1);
+    });
+    await t.task(first.task_id, "payment");
+    await page.locator("[data-other]").first().waitFor();
+    await check("payment");
+  });
   await step("a provider's breaker that opened stands in its lane", async () => {
     await until("a breaker that opened", "/providers?window=24h", (a) => a.data.find((p) => p.provider === "bank" && p.opened > 0));
     await visit("/providers?provider=bank&window=1h");
@@ -165,6 +199,7 @@ try {
     await page.getByRole("tab", { name: "About" }).click();
     await page.getByRole("list", { name: "Parts" }).getByText("ready").first().waitFor();
     assert.equal(await page.getByText("not ready").count(), 0);
+    assert((await page.locator("[data-version]").innerText()).trim(), "no version");
     await check("about");
   });
   assert.deepEqual(t.faults, [], "the browser's console");

@@ -32,7 +32,7 @@ function Payload({ name, value, omitted, hint }: { name: "input" | "output"; val
           {places.length > 0 && <p className="px-3 pt-2 text-soft"><span className="redacted">{mark}</span> {places.length === 1 ? "One part was" : `${places.length} parts were`} taken out before it was recorded: <span className="mono">{places.slice(0, 8).map(printable).join(", ")}{places.length > 8 ? " …" : ""}</span></p>}
           {cut && <p className="px-3 pt-2 text-wait">! Cut: this is the beginning of {cut.bytes.toLocaleString("en")} bytes, the rest is not on record.</p>}
           <pre className="code !rounded-none !bg-transparent" tabIndex={0} aria-label={name}><Marked text={shown} /></pre>
-          {shown.length < text.length && <p className="text-wait px-3 py-2 border-t border-line">! The first {shownChars.toLocaleString("en")} of {text.length.toLocaleString("en")} characters; copying takes all. <button className="link" onClick={() => setWhole(true)}>Show all</button></p>}
+          {shown.length < text.length && <p className="text-wait px-3 py-2 border-t border-line">! Only the first {shownChars.toLocaleString("en")} of {text.length.toLocaleString("en")} characters; copying takes all. <button className="link" onClick={() => setWhole(true)}>Show all</button></p>}
         </>
       )}
     </section>
