@@ -39,7 +39,7 @@ func newRun() *cobra.Command {
 	}
 	var t agent.Task
 	var cfg agent.Config
-	var grace time.Duration
+	var command execrunner.Config
 	f := c.Flags()
 	f.SetInterspersed(false)
 	f.StringVar(&t.ID, "task-id", "", "id of the task; empty for a random one")
@@ -53,26 +53,28 @@ func newRun() *cobra.Command {
 	f.IntVar(&t.MaxAttempts, "max-attempts", 0, "attempts the task may take; 0 for the default of 5")
 	f.DurationVar(&t.Timeout, "timeout", 0, "how long one attempt may take; 0 for no end")
 	f.DurationVar(&cfg.Retry.Base, "retry-base", 0, "wait before the first retry; it doubles from there (0 for 1s)")
-	f.DurationVar(&grace, "grace", 0, "how long a command that was told to stop may take before it is killed (0 for 10s)")
+	f.DurationVar(&command.Grace, "grace", 0, "how long a command that was told to stop may take before it is killed (0 for 10s)")
+	f.IntSliceVar(&command.PermanentExit, "permanent-exit", nil, "exit statuses that no further attempt can help, beside 126 and 127, such as 2,64 (64,65,77,78)")
 	f.StringVar(&cfg.CollectorURL, "collector-url", "", "OTLP/HTTP address of the collector (TASKTRAIL_COLLECTOR_URL)")
 	f.StringVar(&cfg.SpoolDir, "spool-dir", "", "directory for what the collector has not taken yet; empty for one in the user's cache")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if t.MaxAttempts < 0 || t.Timeout < 0 || grace < 0 || cfg.Retry.Base < 0 {
+		if t.MaxAttempts < 0 || t.Timeout < 0 || command.Grace < 0 || cfg.Retry.Base < 0 {
 			return usageError{fmt.Errorf("--max-attempts, --timeout, --grace and --retry-base must not be negative")}
 		}
-		return runCommand(c.Context(), t, cfg, grace, args)
+		command.Args, command.Stdin, command.Stdout, command.Stderr = args, pipedStdin(), os.Stdout, os.Stderr
+		return runCommand(c.Context(), t, cfg, command)
 	}
 	return c
 }
 
-func runCommand(ctx context.Context, t agent.Task, cfg agent.Config, grace time.Duration, args []string) error {
-	describeCommand(&t, args)
+func runCommand(ctx context.Context, t agent.Task, cfg agent.Config, command execrunner.Config) error {
+	describeCommand(&t, command.Args)
 	if err := t.Validate(); err != nil {
 		return usageError{err}
 	}
 	cfg.Namespace = t.Namespace
 	cfg.Name, cfg.Logger = "tasktrail run", slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	fn, err := execrunner.Func(execrunner.Config{Args: args, Stdin: pipedStdin(), Stdout: os.Stdout, Stderr: os.Stderr, Grace: grace})
+	fn, err := execrunner.Func(command)
 	if err != nil {
 		return usageError{err}
 	}

@@ -48,10 +48,15 @@ func TestRunNeedsNoCollector(t *testing.T) {
 	if code, _, stderr := run("no-such-command-here"); code != 127 {
 		t.Errorf("status %d, want 127: %s", code, stderr)
 	}
+	code, stdout, _ = tasktrail(t, nil, "run", "--collector-url", "http://127.0.0.1:1", "--spool-dir", spool, "--retry-base", "1ms", "--permanent-exit", "2,3",
+		"--", "sh", "-c", "echo once; exit 3")
+	if code != 3 || stdout != "once\n" {
+		t.Errorf("status %d, stdout %q: want one attempt", code, stdout)
+	}
 	if code, _, _ := run("--", "true"); code == 2 {
 		t.Error("arguments after -- are the command's")
 	}
-	for _, args := range [][]string{{"run"}, {"run", "--timeout", "-1s", "--", "true"}, {"run", "--amount", "much", "--", "true"}} {
+	for _, args := range [][]string{{"run"}, {"run", "--timeout", "-1s", "--", "true"}, {"run", "--amount", "much", "--", "true"}, {"run", "--permanent-exit", "0", "--", "true"}} {
 		if code, _, stderr := tasktrail(t, nil, args...); code != exitUsage {
 			t.Errorf("%q: status %d, want %d: %s", args, code, exitUsage, stderr)
 		}

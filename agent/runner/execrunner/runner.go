@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -53,7 +54,13 @@ type Config struct {
 	// group is killed, and how long what it started may hold its output after it
 	// ended. Defaults to 10 s.
 	Grace time.Duration
+	// PermanentExit are exit statuses, 1 to 255, that no further attempt can help,
+	// beside 126 and 127. Defaults to those of sysexits.h that blame the call and not
+	// the moment: 64 (usage), 65 (data), 77 (permission), 78 (configuration).
+	PermanentExit []int
 }
+
+var sysexits = [...]int{64, 65, 77, 78}
 
 // Interrupted is the cause of a context that ends because of a signal: the
 // command gets the same one.
@@ -70,6 +77,11 @@ func (c Config) Validate() error {
 	if c.Grace < 0 {
 		errs = append(errs, errors.New("execrunner: Grace must not be negative"))
 	}
+	for _, code := range c.PermanentExit {
+		if code < 1 || code > 255 {
+			errs = append(errs, fmt.Errorf("execrunner: PermanentExit: %d is no exit status of a failure, 1 to 255", code))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -85,8 +97,11 @@ func Func(cfg Config) (agent.Func, error) {
 	if cfg.Env == nil {
 		cfg.Env = os.Environ()
 	}
+	if cfg.PermanentExit == nil {
+		cfg.PermanentExit = sysexits[:]
+	}
 	return func(ctx context.Context, _ agent.Task) (agent.Result, error) {
-		return agent.Result{}, classify(execute(ctx, &cfg))
+		return agent.Result{}, classify(execute(ctx, &cfg), cfg.PermanentExit)
 	}, nil
 }
 
@@ -139,13 +154,13 @@ func execute(ctx context.Context, cfg *Config) error {
 }
 
 // classify marks what no further attempt can help.
-func classify(err error) error {
+func classify(err error, permanent []int) error {
 	var exit *ExitError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
-		if exit.Code == 126 || exit.Code == 127 {
+		if exit.Code == 126 || exit.Code == 127 || exit.Signal == 0 && slices.Contains(permanent, exit.Code) {
 			return agent.Permanent(err)
 		}
 		return err

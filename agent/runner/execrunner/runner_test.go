@@ -52,6 +52,8 @@ func TestExitStatusDecides(t *testing.T) {
 		{"success", sh("exit 0"), 0, 1},
 		{"failure", sh("exit 3"), 3, 2},
 		{"tempfail", sh("exit 75"), 75, 2},
+		{"called wrongly", sh("exit 64"), 64, 1},
+		{"wrong data", sh("exit 65"), 65, 1},
 		{"not executable, says the command", sh("exit 126"), 126, 1},
 		{"not found, says the command", sh("exit 127"), 127, 1},
 		{"not found", []string{"no-such-command-here"}, 127, 1},
