@@ -47,7 +47,8 @@ type Agent struct {
 	queues  map[string]RetryHandler
 	cancels map[string]CancelHandler
 	kept    map[string]bool // queues whose runner keeps the original inputs
-	changed chan struct{}   // closed and replaced when queues change
+	inputs  map[string]OriginalFunc
+	changed chan struct{} // closed and replaced when queues change
 	started bool
 	closed  bool
 	cancel  context.CancelCauseFunc
@@ -102,7 +103,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	cfg = cfg.withDefaults()
 	a := &Agent{
-		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, cancels: map[string]CancelHandler{}, kept: map[string]bool{}, changed: make(chan struct{}),
+		cfg: cfg, policies: map[string]policy{}, queues: map[string]RetryHandler{}, cancels: map[string]CancelHandler{}, kept: map[string]bool{}, inputs: map[string]OriginalFunc{}, changed: make(chan struct{}),
 		providers: retry.NewProviders(cfg.Budget, 0), client: &http.Client{Transport: ownTransport()},
 		nearby: local(cfg.CollectorURL), closing: make(chan struct{}), gone: make(chan struct{}),
 	}

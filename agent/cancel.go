@@ -42,17 +42,31 @@ func (r *run) ignored() {
 
 // cancelled ends the run as an operator wanted.
 func (r *run) cancelled(proof string) error {
+	r.seal()
 	r.mu.Lock()
 	if !r.over {
 		r.emitLocked(&timeline.Event{
 			Type: timeline.TaskCancelled, Operator: r.operator.Load(), StopProof: proof, Attempts: r.counted,
-			Duration: timeline.Millis(time.Since(r.began)),
+			Duration: timeline.Millis(time.Since(r.began)), DeadLetter: r.cancelledInput(),
 		})
 	}
 	r.mu.Unlock()
 	r.a.recover.forget(r)
 	r.tel.ended(r, outcomeCancelled, "")
 	return &TaskError{Reason: timeline.FailCancelled, Attempts: r.counted, Err: r.after(ErrCancelled)}
+}
+
+// cancelledInput says where the original input of a cancelled run is, for its dead
+// letter, which is written when somebody retries it; nil where what is recorded is the
+// original.
+func (r *run) cancelledInput() *timeline.DeadLetterRef {
+	if !r.redacted {
+		return nil
+	}
+	return &timeline.DeadLetterRef{
+		ID:            timeline.DeadLetterID(r.task.Namespace, r.task.ID, r.number),
+		NotReplayable: r.replayFault, KeptInput: r.inputKept(), Sealed: r.sealed,
+	}
 }
 
 // CancelHandler takes a task that does not run in this process out of its runner.
@@ -104,7 +118,16 @@ func (a *Agent) cancelWaiting(ctx context.Context, c timeline.Command) {
 	if _, over := a.Ended(c.Namespace, c.Task.ID, c.Run); over {
 		return // it was written when the command came before
 	}
-	r := a.newRun(&Task{Task: c.Task}, c.Run, time.Now())
+	t := c.Task
+	if f := a.original(c.Queue); f != nil { // of the run that is cancelled
+		before := c
+		before.Run++
+		if input, ok, err := f(ctx, before); err == nil && ok {
+			t.Input = input
+		}
+	}
+	r := a.newRun(&Task{Task: t}, c.Run, time.Now())
+	r.seal()
 	r.step = true // its runner's, which is told how it ended
 	a.journal.load(r, nil)
 	// Each worker of the queue gets the command, and gets it again until it is
@@ -114,6 +137,7 @@ func (a *Agent) cancelWaiting(ctx context.Context, c timeline.Command) {
 	r.emit(&timeline.Event{
 		ID:   timeline.DerivedEventID(r.task.Namespace, r.task.ID, r.number, 0, timeline.TaskCancelled),
 		Type: timeline.TaskCancelled, OccurredAt: c.RequestedAt.Add(1), Operator: c.Operator, StopProof: proofNotRunning, Attempts: r.counted,
+		DeadLetter: r.cancelledInput(),
 	})
 	a.journal.store(r, true)
 	a.recover.forget(r)

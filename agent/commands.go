@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -43,6 +44,66 @@ func (a *Agent) HandleKeptQueue(queue string, h RetryHandler) {
 	a.kept[queue] = true
 	a.mu.Unlock()
 	a.HandleQueue(queue, h)
+}
+
+// OriginalFunc gives the original input of the run before a retry's, from a runner
+// that still has it; false where it has not. It returns the input as it was, before
+// the retry's edit.
+type OriginalFunc func(ctx context.Context, c timeline.Command) ([]byte, bool, error)
+
+// HandleOriginals registers who knows the original inputs of a queue's tasks. Where
+// what is recorded of an input was redacted or cut, and no key seals the original
+// (Config.SealKeys), a retry gets it from there, and is refused on record where it is
+// gone. Safe at any time.
+func (a *Agent) HandleOriginals(queue string, f OriginalFunc) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inputs[queue] = f
+}
+
+func (a *Agent) original(queue string) OriginalFunc {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inputs[queue]
+}
+
+// errInputGone refuses a retry for good.
+var errInputGone = errors.New("what is recorded of the input was redacted or cut, and the task's runner does not have the original any more")
+
+// fetch puts the original input that its runner keeps into the command.
+func (a *Agent) fetch(ctx context.Context, c *timeline.Command) error {
+	f := a.original(c.Queue)
+	if !c.KeptInput {
+		return nil
+	}
+	if f == nil {
+		return errInputGone
+	}
+	input, ok, err := f(ctx, *c)
+	if err != nil {
+		return fmt.Errorf("look for the original input: %w", err)
+	}
+	if !ok {
+		return errInputGone
+	}
+	c.Input = input
+	return nil
+}
+
+// refuseRun ends a run that cannot begin, which puts its dead letter back.
+func (a *Agent) refuseRun(c *timeline.Command, at time.Time, err error) {
+	a.stats.commands.Add(1)
+	a.cfg.Logger.Warn("a retry is refused", "task_id", c.Task.ID, "run", c.Run, "error", err)
+	e := timeline.Event{
+		ID:   timeline.DerivedEventID(c.Namespace, c.Task.ID, c.Run, 0, timeline.TaskFailed),
+		Type: timeline.TaskFailed, Task: c.Task, Run: c.Run, Seq: 1, OccurredAt: at.UTC(), Operator: c.Operator, Reason: timeline.FailPermanent,
+		Error: &timeline.Error{Class: timeline.ClassPermanent, Kind: "not_replayable", Message: err.Error()},
+	}
+	e.Task.Input = nil
+	if !c.DeadLetterID.IsZero() {
+		e.DeadLetter = &timeline.DeadLetterRef{ID: c.DeadLetterID}
+	}
+	a.record(&e)
 }
 
 // Cancel stops a run as a cancel from an operator does: its attempt's context
@@ -206,15 +267,20 @@ func (a *Agent) startRun(ctx context.Context, c timeline.Command) error {
 	if c.Reason == "" {
 		c.Reason = timeline.RetryManual
 	}
-	if !a.keepsInput(c.Queue) {
-		if err := a.unseal(&c); err != nil {
-			return err
-		}
-	}
 	// The same whenever the command comes: an event that is written again under its id
 	// is the one that is stored only at the same time. The run's events, which a worker
 	// may write at once, come after.
 	at := c.RequestedAt.Add(1)
+	if !a.keepsInput(c.Queue) {
+		err := a.fetch(ctx, &c)
+		if errors.Is(err, errInputGone) {
+			a.refuseRun(&c, at, err)
+			return nil
+		}
+		if err = errors.Join(err, a.unseal(&c)); err != nil {
+			return err
+		}
+	}
 	if a.recover.taken(c.ID) {
 		// The runner has it; what did not arrive is the acknowledgement, which is
 		// given again under the same id.

@@ -101,8 +101,8 @@ func (rs *recoveries) remember(r *run) {
 		InputEdits: r.task.Edits,
 	}}
 	// What was redacted waits sealed, like everywhere else on a disk.
-	if w.Command.Sealed = r.sealed; r.task.KeptInput {
-		w.Command.Input = nil // its runner has the original
+	if w.Command.Sealed = r.sealed; r.inputKept() {
+		w.Command.Input, w.Command.KeptInput = nil, true // its runner has the original
 	} else if r.sealed == nil {
 		w.Command.Input = r.original
 	}

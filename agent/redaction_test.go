@@ -124,3 +124,71 @@ func TestARedactedInputWithoutAKeyIsNotReplayable(t *testing.T) {
 	}
 	wire.wantNone(t, "hunter2hunter2", secretCard)
 }
+
+// Without a key a retry gets the original from the runner that keeps it, with the
+// operator's edit; where it is gone there, the run ends at once, on record.
+func TestAnOriginalThatTheRunnerKeeps(t *testing.T) {
+	rec := agenttest.New(t, quick)
+	wire := keepSent(rec.Collector())
+	retried := make(chan timeline.Command, 2)
+	rec.HandleQueue("money", func(_ context.Context, c timeline.Command) error {
+		retried <- c
+		return nil
+	})
+	rec.HandleOriginals("money", func(_ context.Context, c timeline.Command) ([]byte, bool, error) {
+		return []byte(secretInput), c.Task.ID == "kept", nil
+	})
+	dead := map[string]*timeline.DeadLetterRef{}
+	var command timeline.Command
+	for _, id := range []string{"gone", "kept"} {
+		s := rec.Step(t.Context(), secretTask(id), agent.Delivery{Run: 1, Attempt: 1}, failing(agent.Permanent(errUnwell)))
+		events := rec.Events(id)
+		dead[id] = events[len(events)-1].DeadLetter
+		if s.Outcome != agent.Failed || dead[id] == nil || !dead[id].KeptInput || dead[id].NotReplayable != "" || len(dead[id].Sealed) > 0 {
+			t.Fatalf("%s: outcome %v, the dead letter says %+v; want that the runner keeps the input", id, s.Outcome, dead[id])
+		}
+		command = timeline.Command{
+			ID: timeline.CommandID("default", id, 2), Kind: timeline.CommandRetry, Task: events[len(events)-1].Task, Run: 2, KeptInput: true,
+			DeadLetterID: dead[id].ID, RequestedAt: time.Now(), InputPatch: []byte(`{"order":18}`), InputEdits: 1,
+		}
+		command.Input = nil
+		rec.Collector().Send(command)
+	}
+	select {
+	case c := <-retried:
+		if c.Task.ID != "kept" || !bytes.Contains(c.Input, []byte(secretCard)) || !bytes.Contains(c.Input, []byte("18")) {
+			t.Errorf("the runner got %s for %s, want the edited original", c.Input, c.Task.ID)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the retry was not started")
+	}
+	events := rec.Events("gone")
+	last := events[len(events)-1]
+	if last.Type != timeline.TaskFailed || last.Run != 2 || last.Attempts != 0 || last.Error == nil || last.Error.Kind != "not_replayable" ||
+		last.ID != timeline.DerivedEventID("default", "gone", 2, 0, timeline.TaskFailed) {
+		t.Errorf("the retry of what is gone ended with %+v", last)
+	}
+	if letters := timeline.FoldDeadLetters(events); len(letters) != 1 || letters[0].Status != timeline.DeadLetterPending || !letters[0].Replayable {
+		t.Errorf("its dead letters are %+v, want the one, pending", letters)
+	}
+	wire.wantNone(t, "hunter2hunter2", secretCard)
+}
+
+// A cancelled run says where its original input is, for the dead letter of its retry.
+func TestACancelledRunSaysWhereItsInputIs(t *testing.T) {
+	for name, keep := range map[string]bool{"kept": true, "nowhere": false} {
+		t.Run(name, func(t *testing.T) {
+			rec := agenttest.New(t, quick)
+			if keep {
+				rec.HandleOriginals("money", func(context.Context, timeline.Command) ([]byte, bool, error) { return nil, false, nil })
+			}
+			rec.Cancel("default", name, 1, timeline.Operator{Actor: "ann"})
+			rec.Step(t.Context(), secretTask(name), agent.Delivery{Run: 1, Attempt: 1}, succeeding)
+			events := rec.Events(name)
+			e := events[len(events)-1]
+			if e.Type != timeline.TaskCancelled || e.DeadLetter == nil || e.DeadLetter.KeptInput != keep || (e.DeadLetter.NotReplayable == "") != keep {
+				t.Errorf("%s says %+v", e.Type, e.DeadLetter)
+			}
+		})
+	}
+}

@@ -154,7 +154,11 @@ func (r *run) seal() {
 	if !r.redacted || r.sealed != nil || r.task.KeptInput {
 		return
 	}
+	kept := r.a.original(r.task.Queue) != nil
 	switch {
+	case kept && (r.a.sealer == nil || len(r.original) > maxOriginal):
+		r.task.KeptInput = true
+		return
 	case r.a.sealer == nil:
 		r.replayFault = "the input was redacted or cut, and no key is set to seal the original"
 		return
@@ -169,6 +173,10 @@ func (r *run) seal() {
 	}
 	r.sealed = sealed
 }
+
+// inputKept reports whether the original of what was redacted or cut is with the
+// runner alone.
+func (r *run) inputKept() bool { return r.redacted && r.sealed == nil && r.task.KeptInput }
 
 // open writes what begins a run: that the task exists, and the policy in force.
 func (r *run) open(d Delivery, now time.Time) {
@@ -307,7 +315,7 @@ func (r *run) fail(reason timeline.FailureReason, cause error) *TaskError {
 			DeadLetter: &timeline.DeadLetterRef{
 				ID: failed.DeadLetterID, AlertSeverity: r.a.cfg.Thresholds.Classify(r.task.Type, r.task.Amount, r.task.Currency),
 				Requeueable: r.task.Requeueable, AutoRecover: recovers,
-				NotReplayable: r.replayFault, Sealed: r.sealed,
+				NotReplayable: r.replayFault, KeptInput: r.inputKept(), Sealed: r.sealed,
 			},
 		})
 	}

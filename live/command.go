@@ -63,7 +63,7 @@ func retryCommand(e *timeline.Event) timeline.Command {
 		c.Reason = e.Retry.Reason
 	}
 	if e.DeadLetter != nil {
-		c.DeadLetterID, c.Sealed = e.DeadLetter.ID, e.DeadLetter.Sealed
+		c.DeadLetterID, c.Sealed, c.KeptInput = e.DeadLetter.ID, e.DeadLetter.Sealed, e.DeadLetter.KeptInput
 		c.SourceID = e.DeadLetter.SourceID
 	}
 	if e.Operator != nil {

@@ -82,3 +82,51 @@ func TestRequeueURLsSayHowTheyAnswer(t *testing.T) {
 		})
 	}
 }
+
+// The original of what was redacted stays with the runner: the request carries no
+// input, and says where it is; nobody but an agent can use it.
+func TestRetryOfAnInputThatTheRunnerKeeps(t *testing.T) {
+	h := start(t)
+	life := func(id, queue string, requeueable bool) {
+		task := timeline.Task{ID: id, Queue: queue, Runner: "river", Input: timeline.Payload(`{"card":"[REDACTED]"}`)}
+		h.store.Add(querytest.NewLife(task, at).Failed(func(r *timeline.DeadLetterRef) { r.Requeueable, r.KeptInput = requeueable, true }).Events...)
+	}
+	life("kept", "payments", true)
+	life("foreign", "orders", false)
+	h.post("/tasks/kept/retry", "operator", "").want(202)
+	asked := h.events("kept", timeline.DLQRetryRequested)
+	if len(asked) != 1 || len(asked[0].Input) > 0 || asked[0].DeadLetter == nil || !asked[0].DeadLetter.KeptInput {
+		t.Errorf("asked for by %+v", asked)
+	}
+	h.do("PUT", base+"/requeue-urls/orders", "admin", `{"url":"https://a.example.com/"}`).want(201)
+	h.post("/tasks/foreign/retry", "operator", "").want(422, codeNotReplayable)
+}
+
+// A cancelled run's dead letter knows of its input what the agent said that stopped it.
+func TestRetryOfACancelledRunWhoseInputWasRedacted(t *testing.T) {
+	for name, ref := range map[string]timeline.DeadLetterRef{
+		"kept": {KeptInput: true}, "sealed": {Sealed: []byte("s")}, "nowhere": {NotReplayable: "no key is set to seal the original"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := start(t)
+			events := querytest.NewLife(timeline.Task{ID: name, Queue: "payments", Runner: "river", Input: timeline.Payload(`{"card":"[REDACTED]"}`)}, at).Started().Events
+			last := events[len(events)-1]
+			last.ID, last.Type, last.Seq, last.DeadLetter = timeline.DeriveID(name), timeline.TaskCancelled, last.Seq+1, &ref
+			last.OccurredAt = last.OccurredAt.Add(time.Second)
+			events = append(events, last)
+			for i := range events {
+				events[i].SourceID = "source-1"
+			}
+			h.store.Add(events...)
+			if name == "nowhere" {
+				h.post("/tasks/"+name+"/retry", "operator", "").want(422, codeNotReplayable)
+				return
+			}
+			h.post("/tasks/"+name+"/retry", "operator", "").want(202)
+			asked := h.events(name, timeline.DLQRetryRequested)
+			if len(asked) != 1 || asked[0].DeadLetter.KeptInput != ref.KeptInput || string(asked[0].DeadLetter.Sealed) != string(ref.Sealed) {
+				t.Errorf("asked for by %+v", asked)
+			}
+		})
+	}
+}

@@ -24,7 +24,7 @@ func (s *Server) retryTask(r *request, o order) (accepted, error) {
 			return *d, nil, nil
 		}
 		if snap.State == timeline.StateCancelled {
-			d, moved := s.letterOfCancelled(r, snap, letters, byAgent(events))
+			d, moved := s.letterOfCancelled(r, snap, letters, events)
 			return d, []timeline.Event{moved}, nil
 		}
 		f := fail(codeNoDeadLetter, "none of the task's %d dead letters is pending", len(letters))
@@ -109,19 +109,24 @@ func (s *Server) pendingByID(scope readmodel.Scope, letters []timeline.DeadLette
 
 // letterOfCancelled makes the dead letter of a cancelled run, so that its retry
 // takes the same way as every other. It raises no alert.
-func (s *Server) letterOfCancelled(r *request, snap timeline.Snapshot, letters []timeline.DeadLetter, byAgent bool) (timeline.DeadLetter, timeline.Event) {
+func (s *Server) letterOfCancelled(r *request, snap timeline.Snapshot, letters []timeline.DeadLetter, events []timeline.Event) (timeline.DeadLetter, timeline.Event) {
 	id := timeline.DeadLetterID(r.scope.Namespace, snap.ID, snap.Run)
-	ref := timeline.DeadLetterRef{ID: id, Requeueable: byAgent && snap.Runner != "" && snap.Runner != foreignRunner}
+	ref := timeline.DeadLetterRef{ID: id, Requeueable: byAgent(events) && snap.Runner != "" && snap.Runner != foreignRunner}
 	if len(letters) > 0 {
 		// What an agent said of an earlier run holds for this one.
 		last := letters[len(letters)-1]
-		ref.Requeueable, ref.NotReplayable, ref.Sealed = last.Requeueable, last.NotReplayable, last.Sealed
+		ref.Requeueable, ref.NotReplayable, ref.KeptInput, ref.Sealed = last.Requeueable, last.NotReplayable, last.KeptInput, last.Sealed
+	}
+	for i := range events { // and what the agent that stopped it knows of its input
+		if e := &events[i]; e.Type == timeline.TaskCancelled && e.Run == snap.Run && e.DeadLetter != nil {
+			ref.NotReplayable, ref.KeptInput, ref.Sealed = e.DeadLetter.NotReplayable, e.DeadLetter.KeptInput, e.DeadLetter.Sealed
+		}
 	}
 	moved := s.operatorEvent(r, snap.Task, timeline.MovedToDLQ, snap.Run, timeline.Operator{Actor: r.principal.ID})
 	moved.Reason, moved.DeadLetter, moved.Error, moved.TraceID = timeline.FailCancelled, &ref, snap.Error, snap.TraceID
 	return timeline.DeadLetter{
 		ID: id, Status: timeline.DeadLetterPending, Task: snap.Task, Run: snap.Run, Reason: timeline.FailCancelled,
-		Replayable: ref.NotReplayable == "", NotReplayable: ref.NotReplayable, Requeueable: ref.Requeueable, Sealed: ref.Sealed,
+		Replayable: ref.NotReplayable == "", NotReplayable: ref.NotReplayable, Requeueable: ref.Requeueable, KeptInput: ref.KeptInput, Sealed: ref.Sealed,
 	}, moved
 }
 
@@ -190,11 +195,11 @@ func (s *Server) retry(r *request, o order, taskID string, pick choose) (accepte
 		}
 	}
 	task := snap.Task
-	if task.Input = input; !d.Replayable {
+	if task.Input = input; !d.Replayable || d.KeptInput {
 		task.Input = nil // what is stored is not the original
 	}
 	request := s.operatorEvent(r, task, timeline.DLQRetryRequested, run, op)
-	request.DeadLetter = &timeline.DeadLetterRef{ID: d.ID, Requeueable: d.Requeueable, AutoRecover: d.AutoRecover, Sealed: d.Sealed, SourceID: holderOf(events, d)}
+	request.DeadLetter = &timeline.DeadLetterRef{ID: d.ID, Requeueable: d.Requeueable, AutoRecover: d.AutoRecover, KeptInput: d.KeptInput, Sealed: d.Sealed, SourceID: holderOf(events, d)}
 	request.TraceID, request.SpanID = spanOf(events, d.Run)
 	if target != nil {
 		request.DeadLetter.SourceID = timeline.RequeueURLSource
@@ -284,7 +289,7 @@ func (s *Server) served(ctx context.Context, namespace, queue string, target *ti
 // re-enqueue URL, nil where there is none or an agent starts the run.
 func replayable(d timeline.DeadLetter, target *timeline.RequeueURL, edited bool) error {
 	var f *failure
-	known := d.Replayable && (target == nil || len(d.Sealed) == 0)
+	known := d.Replayable && (target == nil || len(d.Sealed) == 0 && !d.KeptInput)
 	kept := target != nil && target.KeepsInput
 	switch {
 	case !d.Requeueable && target == nil:
@@ -294,7 +299,7 @@ func replayable(d timeline.DeadLetter, target *timeline.RequeueURL, edited bool)
 	case !known && kept:
 		return nil
 	case d.Replayable && !known:
-		f = fail(codeNotReplayable, "the original input is sealed for agents, and no agent runs the task")
+		f = fail(codeNotReplayable, "the original input is for the task's agents alone, and no agent runs the task")
 	case !d.Replayable:
 		f = fail(codeNotReplayable, "%s", d.NotReplayable)
 	default:

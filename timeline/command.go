@@ -39,6 +39,8 @@ type Command struct {
 	Operator *Operator   `json:"operator,omitempty"`
 	// Sealed is the encrypted original input, where Input is not it.
 	Sealed []byte `json:"sealed,omitempty"`
+	// KeptInput: Input is not given, and the original is with the task's runner.
+	KeptInput bool `json:"kept_input,omitempty"`
 	// InputPatch is an RFC 7386 merge patch the agent applies to the original.
 	InputPatch json.RawMessage `json:"input_patch,omitempty"`
 	// InputEdits is how often the input was edited, this command's edit included:

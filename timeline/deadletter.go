@@ -29,6 +29,9 @@ type DeadLetterRef struct {
 	AutoRecover bool `json:"auto_recover,omitempty"`
 	// NotReplayable says why the original input is not to be had; empty where it is.
 	NotReplayable string `json:"not_replayable,omitempty"`
+	// KeptInput: what is stored of the input was redacted or cut, and the original is
+	// with the task's runner.
+	KeptInput bool `json:"kept_input,omitempty"`
 	// Sealed is the original input, encrypted for agents, where what is stored was
 	// redacted or cut.
 	Sealed []byte `json:"sealed,omitempty"`
@@ -80,7 +83,9 @@ type DeadLetter struct {
 	NotReplayable string `json:"not_replayable,omitempty"`
 	Requeueable   bool   `json:"requeueable"`
 	AutoRecover   bool   `json:"auto_recover,omitempty"`
-	Sealed        []byte `json:"-"`
+	// KeptInput: the original input is with the task's runner alone.
+	KeptInput bool   `json:"kept_input,omitempty"`
+	Sealed    []byte `json:"-"`
 }
 
 // FoldDeadLetters returns the dead letters of one task, by rising run, from all
@@ -104,7 +109,7 @@ func FoldDeadLetters(events []Event) []DeadLetter {
 		}
 		if r := e.DeadLetter; r != nil {
 			d.AlertSeverity, d.Requeueable, d.AutoRecover = r.AlertSeverity, r.Requeueable, r.AutoRecover
-			d.NotReplayable, d.Sealed = r.NotReplayable, r.Sealed
+			d.NotReplayable, d.KeptInput, d.Sealed = r.NotReplayable, r.KeptInput, r.Sealed
 			d.Replayable = r.NotReplayable == ""
 		}
 		at[e.Run] = len(letters)

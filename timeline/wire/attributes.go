@@ -80,6 +80,7 @@ const (
 	AttrAlertSeverity    = "dead_letter.alert_severity"
 	AttrRequeueable      = "dead_letter.requeueable"
 	AttrAutoRecover      = "dead_letter.auto_recover"
+	AttrKeptInput        = "dead_letter.kept_input"
 	AttrNotReplayable    = "dead_letter.not_replayable"
 	AttrSealed           = "dead_letter.sealed"
 	AttrDeadLetterSource = "dead_letter.source_id"

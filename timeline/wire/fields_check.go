@@ -69,6 +69,7 @@ func Reserved(key string) bool {
 		AttrAlertSeverity,
 		AttrRequeueable,
 		AttrAutoRecover,
+		AttrKeptInput,
 		AttrNotReplayable,
 		AttrSealed,
 		AttrDeadLetterSource,

@@ -74,6 +74,7 @@ func (rec *Record) copyFields(e *timeline.Event) {
 			AlertSeverity: rec.DeadLetter.AlertSeverity,
 			Requeueable:   rec.DeadLetter.Requeueable,
 			AutoRecover:   rec.DeadLetter.AutoRecover,
+			KeptInput:     rec.DeadLetter.KeptInput,
 			NotReplayable: string(rec.DeadLetter.NotReplayable),
 			Sealed:        clone(rec.DeadLetter.Sealed),
 			SourceID:      string(rec.DeadLetter.SourceID),

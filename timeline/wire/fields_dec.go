@@ -164,6 +164,9 @@ func (rec *Record) setField(key []byte, v *value) bool {
 	case AttrAutoRecover:
 		rec.Has |= HasDeadLetter
 		rec.DeadLetter.AutoRecover = rec.bool(AttrAutoRecover, v)
+	case AttrKeptInput:
+		rec.Has |= HasDeadLetter
+		rec.DeadLetter.KeptInput = rec.bool(AttrKeptInput, v)
 	case AttrNotReplayable:
 		rec.Has |= HasDeadLetter
 		rec.DeadLetter.NotReplayable = cut(rec.text(AttrNotReplayable, v), timeline.MaxMessageBytes)

@@ -66,6 +66,7 @@ const (
 	hAlertSeverity            = "\x0a\x1a" + AttrAlertSeverity
 	hRequeueable              = "\x0a\x17" + AttrRequeueable
 	hAutoRecover              = "\x0a\x18" + AttrAutoRecover
+	hKeptInput                = "\x0a\x16" + AttrKeptInput
 	hNotReplayable            = "\x0a\x1a" + AttrNotReplayable
 	hSealed                   = "\x0a\x12" + AttrSealed
 	hDeadLetterSource         = "\x0a\x15" + AttrDeadLetterSource
@@ -314,6 +315,9 @@ func appendDeadLetter(dst []byte, g *timeline.DeadLetterRef) []byte {
 	}
 	if g.AutoRecover {
 		dst = appendBool(dst, hAutoRecover, true)
+	}
+	if g.KeptInput {
+		dst = appendBool(dst, hKeptInput, true)
 	}
 	if g.NotReplayable != "" {
 		dst = appendText(dst, hNotReplayable, g.NotReplayable)

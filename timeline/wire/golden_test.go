@@ -36,7 +36,7 @@ func full() *timeline.Event {
 		Factor: 2, Cap: timeline.Millis(30 * time.Second), Jitter: 0.9, CommandID: timeline.ID{1}}
 	e.Breaker = &timeline.Breaker{Provider: "stripe", State: timeline.BreakerOpen, Why: "failure_rate", Calls: 10, Failures: 6, SlowCalls: 1, Consecutive: 4, OpenUntil: e.OccurredAt.Add(30 * time.Second)}
 	e.Reason = timeline.FailExhausted
-	e.DeadLetter = &timeline.DeadLetterRef{ID: timeline.ID{2}, AlertSeverity: timeline.AlertCritical, Requeueable: true, AutoRecover: true, NotReplayable: "sealed elsewhere", Sealed: []byte{1, 2, 3}, SourceID: "sidecar-1"}
+	e.DeadLetter = &timeline.DeadLetterRef{ID: timeline.ID{2}, AlertSeverity: timeline.AlertCritical, Requeueable: true, AutoRecover: true, NotReplayable: "sealed elsewhere", KeptInput: true, Sealed: []byte{1, 2, 3}, SourceID: "sidecar-1"}
 	e.Operator = &timeline.Operator{Actor: "ops@example.com", Reason: "the provider is back", CommandID: timeline.ID{3}, InputBefore: "aa", InputAfter: "bb", InputPatch: []byte(`{"n":1}`), InputEdits: 2}
 	e.StopProof = "handler returned"
 	e.Gap = &timeline.Gap{From: 5, To: 9, Reason: "shed"}

@@ -144,6 +144,7 @@ type DeadLetterFields struct {
 	ID                       timeline.ID
 	AlertSeverity            timeline.AlertSeverity
 	Requeueable, AutoRecover bool
+	KeptInput                bool
 	NotReplayable, Sealed    []byte
 	SourceID                 []byte
 }

@@ -109,7 +109,7 @@ var genEvent = rapid.Custom(func(t *rapid.T) timeline.Event {
 	})
 	e.DeadLetter = maybe(t, "dead_letter", func() timeline.DeadLetterRef {
 		return timeline.DeadLetterRef{ID: genID.Draw(t, "i"), AlertSeverity: timeline.AlertSeverity(rapid.IntRange(0, 3).Draw(t, "a")),
-			Requeueable: rapid.Bool().Draw(t, "q"), AutoRecover: rapid.Bool().Draw(t, "r"), NotReplayable: text("n"),
+			Requeueable: rapid.Bool().Draw(t, "q"), AutoRecover: rapid.Bool().Draw(t, "r"), NotReplayable: text("n"), KeptInput: rapid.Bool().Draw(t, "k"),
 			Sealed: []byte(genPayload.Draw(t, "s")), SourceID: text("so")}
 	})
 	e.Operator = maybe(t, "operator", func() timeline.Operator {

@@ -50,17 +50,37 @@ func (r *Runner) requeue(ctx context.Context, c timeline.Command) error {
 // runID is asynq's id of a later run.
 func runID(taskID string, run int) string { return fmt.Sprintf("%s:r%d", taskID, run) }
 
+// asynqID is asynq's id of a command's run.
+func asynqID(c *timeline.Command) string {
+	if c.Run > 1 {
+		return runID(c.Task.ID, c.Run)
+	}
+	if own := c.Metadata[metaID]; own != "" {
+		return own
+	}
+	return c.Task.ID
+}
+
+// original is the payload of the run before a retry's, which asynq keeps in its
+// archive for a while.
+func (r *Runner) original(_ context.Context, c timeline.Command) ([]byte, bool, error) {
+	for c.Run--; c.Run >= 1; c.Run-- {
+		info, err := r.cfg.Inspector.GetTaskInfo(c.Queue, asynqID(&c))
+		switch {
+		case err == nil:
+			return info.Payload, true, nil
+		case !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound):
+			return nil, false, err
+		}
+	}
+	return nil, false, nil
+}
+
 // cancel takes a task that waits out of its queue, into asynq's archive: deleted,
 // its id would be free for a repeat of the command that enqueued it. One that runs
 // is left alone: its worker gets the same command.
 func (r *Runner) cancel(_ context.Context, c timeline.Command) (bool, error) {
-	id := c.Task.ID
-	if own := c.Metadata[metaID]; own != "" {
-		id = own
-	}
-	if c.Run > 1 {
-		id = runID(c.Task.ID, c.Run)
-	}
+	id := asynqID(&c)
 	info, err := r.cfg.Inspector.GetTaskInfo(c.Queue, id)
 	switch {
 	case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):

@@ -3,7 +3,9 @@ package asynqrunner_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tasktrail/tasktrail/agent"
+	"github.com/tasktrail/tasktrail/agent/redact"
 	"github.com/tasktrail/tasktrail/agent/runner/asynqrunner"
 	"github.com/tasktrail/tasktrail/timeline"
 )
@@ -203,4 +206,34 @@ func TestDepths(t *testing.T) {
 		d, idle := live.QueueDepths[0], live.QueueDepths[1]
 		return d.Pending == 3 && d.OldestAt.After(before) && d.OldestAt.Before(time.Now()) && idle.Queue == "idle" && idle.Pending == 0 && idle.OldestAt.IsZero(), string(raw)
 	})
+}
+
+// What was redacted goes back into asynq as it was: from asynq's archive, which has
+// it where no key seals it. Where it was deleted there, the retry says so at once.
+func TestRetryOfARedactedTask(t *testing.T) {
+	w := newWorld(t, options{agent: agent.Config{Redact: redact.Config{Patterns: []*regexp.Regexp{regexp.MustCompile("permanent")}}}})
+	ids := []string{w.enqueue(task("permanent")), w.enqueue(task("permanent"))}
+	for _, id := range ids {
+		w.wantLife(id, lives(t)["permanent"])
+		w.wantState(id, asynq.TaskStateArchived)
+	}
+	if err := w.inspector.DeleteTask("default", ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		letter := w.letter(id)
+		if ref := letter.DeadLetter; !ref.KeptInput || ref.NotReplayable != "" || strings.Contains(string(letter.Task.Input), "permanent") {
+			t.Fatalf("the dead letter says %+v of %s", ref, letter.Task.Input)
+		}
+		c := retryOf(letter, "")
+		c.KeptInput, c.Input = true, nil
+		w.rec.Collector().Send(c)
+	}
+	w.wantLife(ids[0], slices.Concat(lives(t)["permanent"], []string{
+		"r2 task_retried", "r2 task_started", "r2 a1 attempt_started", "r2 a1 attempt_failed", "r2 task_failed", "r2 moved_to_dlq",
+	}))
+	if info := w.wantState(ids[0]+":r2", asynq.TaskStateArchived); string(info.Payload) != `{"plan":["permanent"]}` {
+		t.Errorf("the second run has %s", info.Payload)
+	}
+	w.wantLife(ids[1], append(lives(t)["permanent"], "r2 task_failed"))
 }

@@ -102,6 +102,7 @@ func New(a *agent.Agent, cfg Config) (*Runner, error) {
 		a.HandleQueue(q, r.requeue)
 		if cfg.Inspector != nil {
 			a.HandleCancels(q, r.cancel)
+			a.HandleOriginals(q, r.original)
 		}
 	}
 	if cfg.Inspector != nil && len(cfg.Queues) > 0 {

@@ -55,6 +55,21 @@ func (b *back) requeue(ctx context.Context, c timeline.Command) error {
 	return nil
 }
 
+// original is the arguments of the run before a retry's, which River keeps with its
+// job until it cleans it away.
+func (b *back) original(ctx context.Context, c timeline.Command) ([]byte, bool, error) {
+	for c.Run--; c.Run >= 1; c.Run-- {
+		job, err := b.find(ctx, c)
+		switch {
+		case err == nil && job != nil:
+			return job.EncodedArgs, true, nil
+		case err != nil && !errors.Is(err, rivertype.ErrNotFound):
+			return nil, false, err
+		}
+	}
+	return nil, false, nil
+}
+
 // cancel takes a job that waits out of River. One that runs is left alone: its
 // worker gets the same command.
 func (b *back) cancel(ctx context.Context, c timeline.Command) (bool, error) {

@@ -3,7 +3,9 @@ package riverrunner_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tasktrail/tasktrail/agent"
+	"github.com/tasktrail/tasktrail/agent/redact"
 	"github.com/tasktrail/tasktrail/agent/runner/riverrunner"
 	"github.com/tasktrail/tasktrail/timeline"
 )
@@ -165,4 +168,36 @@ func TestDepths(t *testing.T) {
 		d, idle := live.QueueDepths[0], live.QueueDepths[1]
 		return d.Pending == 3 && d.OldestAt.After(before) && d.OldestAt.Before(time.Now()) && idle.Queue == "idle" && idle.Pending == 0 && idle.OldestAt.IsZero(), string(raw)
 	})
+}
+
+// What was redacted goes back into River as it was: from its table, which has it
+// where no key seals it. Where the job was deleted, the retry says so at once.
+func TestRetryOfARedactedJob(t *testing.T) {
+	w := newWorld(t, options{agent: agent.Config{Redact: redact.Config{Patterns: []*regexp.Regexp{regexp.MustCompile("permanent")}}}})
+	kept, _ := w.insert(nil, "permanent")
+	gone, job := w.insert(nil, "permanent")
+	for _, id := range []string{kept, gone} {
+		w.wantLife(id, lives(t)["permanent"])
+	}
+	w.wantState(job, rivertype.JobStateCancelled)
+	if _, err := w.client.JobDelete(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{kept, gone} {
+		letter := w.letter(id)
+		if ref := letter.DeadLetter; !ref.KeptInput || ref.NotReplayable != "" || strings.Contains(string(letter.Task.Input), "permanent") {
+			t.Fatalf("the dead letter says %+v of %s", ref, letter.Task.Input)
+		}
+		c := retryOf(letter, "")
+		c.KeptInput, c.Input = true, nil
+		w.rec.Collector().Send(c)
+	}
+	w.wantLife(kept, slices.Concat(lives(t)["permanent"], []string{
+		"r2 task_retried", "r2 task_started", "r2 a1 attempt_started", "r2 a1 attempt_failed", "r2 task_failed", "r2 moved_to_dlq",
+	}))
+	w.wantLife(gone, append(lives(t)["permanent"], "r2 task_failed"))
+	list, err := w.client.JobList(t.Context(), river.NewJobListParams().OrderBy(river.JobListOrderByID, river.SortOrderAsc).First(10))
+	if err != nil || len(list.Jobs) != 2 || string(list.Jobs[1].EncodedArgs) != `{"plan": ["permanent"]}` {
+		t.Errorf("%d jobs, %v, the second run's with %s", len(list.Jobs), err, list.Jobs[len(list.Jobs)-1].EncodedArgs)
+	}
 }

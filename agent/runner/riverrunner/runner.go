@@ -124,6 +124,7 @@ func (r *Runner) Attach(client Client) {
 	for _, q := range r.cfg.Queues {
 		r.agent.HandleQueue(q, b.requeue)
 		r.agent.HandleCancels(q, b.cancel)
+		r.agent.HandleOriginals(q, b.original)
 	}
 	if r.cfg.DB != nil && len(r.cfg.Queues) > 0 {
 		r.agent.ReportDepths(r.depths)

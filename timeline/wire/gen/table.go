@@ -132,8 +132,9 @@ var table = []group{
 		{key: "dead_letter.alert_severity", name: "AttrAlertSeverity", kind: severity, event: "AlertSeverity", on: "moved_to_dlq", doc: "medium, high, critical"},
 		{key: "dead_letter.requeueable", name: "AttrRequeueable", kind: boolean, event: "Requeueable", on: "moved_to_dlq", doc: "the writer owns the re-enqueue"},
 		{key: "dead_letter.auto_recover", name: "AttrAutoRecover", kind: boolean, event: "AutoRecover", on: "moved_to_dlq", doc: "a closing breaker retries it"},
-		{key: "dead_letter.not_replayable", name: "AttrNotReplayable", kind: text, event: "NotReplayable", cut: "timeline.MaxMessageBytes", on: "moved_to_dlq", doc: "why the original input is not to be had"},
-		{key: "dead_letter.sealed", name: "AttrSealed", kind: blob, event: "Sealed", on: "moved_to_dlq, dlq_retry_requested", doc: "the original input, encrypted for agents"},
+		{key: "dead_letter.kept_input", name: "AttrKeptInput", kind: boolean, event: "KeptInput", on: "moved_to_dlq, task_cancelled, dlq_retry_requested", doc: "what is stored of the input was redacted or cut, and the original is with the task's runner"},
+		{key: "dead_letter.not_replayable", name: "AttrNotReplayable", kind: text, event: "NotReplayable", cut: "timeline.MaxMessageBytes", on: "moved_to_dlq, task_cancelled", doc: "why the original input is not to be had"},
+		{key: "dead_letter.sealed", name: "AttrSealed", kind: blob, event: "Sealed", on: "moved_to_dlq, task_cancelled, dlq_retry_requested", doc: "the original input, encrypted for agents"},
 		{key: "dead_letter.source_id", name: "AttrDeadLetterSource", kind: text, event: "SourceID", on: "dlq_retry_requested, cancel_requested", doc: "the source that holds the task, where only that one can start its next run or stop it; `requeue-url` for the URL of its queue"},
 	}},
 	{title: "Operator", name: "Operator", fields: []field{

@@ -1292,6 +1292,8 @@ export interface components {
                 id: components["schemas"]["ID"];
                 alert_severity?: components["schemas"]["AlertSeverity"];
                 requeueable?: boolean;
+                /** @description What is stored of the input was redacted or cut, and the original is with the task's runner */
+                kept_input?: boolean;
                 auto_recover?: boolean;
                 not_replayable?: string;
                 sealed?: string;
@@ -1371,6 +1373,8 @@ export interface components {
             replayable: boolean;
             /** @description Why the original input is not to be had */
             not_replayable?: string;
+            /** @description What is stored of the input was redacted or cut, and the original is with the task's runner: a retry that does not find it there any more ends at once, and the dead letter is pending again */
+            kept_input?: boolean;
             requeueable: boolean;
             auto_recover?: boolean;
             /** @description The original input travels encrypted for agents */
