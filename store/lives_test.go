@@ -125,7 +125,7 @@ func live(tb testing.TB, task timeline.Task, script []string) []timeline.Event {
 		case timeline.DLQResolved, timeline.DLQDiscarded:
 			e.DeadLetter = &timeline.DeadLetterRef{ID: timeline.DeadLetterID(task.Namespace, task.ID, letter)}
 		case timeline.TaskCreated:
-			e.Input, e.Metadata = timeline.Payload(`{"to":"someone"}`), map[string]string{"k": "v"}
+			e.Input, e.Metadata = timeline.Payload(`{"to":"someone"}`), map[string]string{"k": "v", timeline.PaymentReference: "INV-7"}
 		}
 		events = append(events, e)
 	}
