@@ -70,6 +70,16 @@ var faults = []fault{
 		s.ended("the second collector", s.second.process.Stop(ctx))
 		return s.startSecond
 	}},
+	{"a full disk under the second collector", 2 * time.Second, func(s *system) func() {
+		fillDisk(s.t, s.second.dir)
+		return func() { freeDisk(s.t, s.second.dir); s.again() }
+	}},
+	{"SIGKILL of the second collector, which starts on a full disk", 2 * time.Second, func(s *system) func() {
+		s.second.process.Kill()
+		fillDisk(s.t, s.second.dir)
+		s.startSecond()
+		return func() { freeDisk(s.t, s.second.dir); s.again() }
+	}},
 	stopped("the second collector", false, func(s *system) int { return s.second.process.Pid() }),
 	{"SIGKILL of asynq's Redis", time.Second, func(s *system) func() { s.asynq.redis.Kill(); return s.startQueue }},
 	{"the end and start of the worker on asynq", time.Second, func(s *system) func() {

@@ -33,8 +33,8 @@ func (s *system) newSecond() *second {
 		s.t.Fatal(err)
 	}
 	addrs := proctest.FreeAddrs(s.t, 2)
-	c := &second{http: addrs[1], dir: s.t.TempDir()}
-	c.args = append([]string{"collector", "--data-dir", c.dir, "--otlp-grpc-addr", addrs[0], "--otlp-http-addr", addrs[1]}, s.alertArgs()...)
+	c := &second{http: addrs[1], dir: smallDisk(s.t)}
+	c.args = append([]string{"collector", "--data-dir", c.dir, "--log-max-bytes", "67108864", "--otlp-grpc-addr", addrs[0], "--otlp-http-addr", addrs[1]}, s.alertArgs()...)
 	c.env = []string{
 		fmt.Sprintf("TASKTRAIL_CLICKHOUSE_DSN=http://%s:%s@%s/%s", creds.User, creds.Password, s.up.ClickHouse(), app.Database),
 		"TASKTRAIL_REDIS_URL=redis://" + s.redisAddr, "TASKTRAIL_ADMIN_TOKEN=" + s.up.Token, "TASKTRAIL_COMMAND_KEY=" + strings.TrimSpace(string(key)),
@@ -50,4 +50,13 @@ func (s *system) startSecond() {
 // balance has every collector's books and those of ClickHouse checked.
 func (s *system) balance() (string, error) {
 	return s.up.Run("verify", "--collector", s.up.Collector(), "--collector", "http://"+s.second.http)
+}
+
+// again starts the second collector where it ended by itself, as a supervisor does.
+func (s *system) again() {
+	select {
+	case <-s.second.process.Done():
+		s.startSecond()
+	default:
+	}
 }
