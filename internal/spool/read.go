@@ -211,6 +211,14 @@ func (l *Log) skipDamage(b *Batch, s *segment, at, end, last Position) (Position
 		d.NextSeq = seq
 	} else if s.sealed.Load() && s.nextSeq > 0 && last == s.pos(s.end) {
 		d.NextSeq = max(d.NextSeq, s.nextSeq)
+	} else {
+		// The last frames of the log, with nothing behind them: what is appended next
+		// has the number that says how many they were.
+		l.mu.Lock()
+		if Position(l.end.Load()) == last {
+			d.NextSeq = max(d.NextSeq, l.nextSeq)
+		}
+		l.mu.Unlock()
 	}
 	if d.FirstSeq == 0 || d.FirstSeq > d.NextSeq {
 		d.FirstSeq = d.NextSeq
