@@ -118,6 +118,10 @@ func (a *accounts) balance() error {
 		for sink, n := range l.Unbalanced() {
 			errs = append(errs, fmt.Errorf("collector %s: the accounts of %s are %d records short", url, sink, n))
 		}
+		if l.Damaged > 0 {
+			// What was lost at the end of a source's numbers is missed by nothing else.
+			errs = append(errs, fmt.Errorf("collector %s: the disk has spoiled %d frames of its log, seen since it started: the events in them are lost", url, l.Damaged))
+		}
 		for _, s := range l.Sinks {
 			if s.Name == "clickhouse" {
 				queued += s.Queued

@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -51,6 +52,15 @@ func TestADamagedLastFrameIsMissedAtOnce(t *testing.T) {
 	}
 	if _, err := log.Append([]byte("the one behind")); err != nil {
 		t.Fatal(err)
+	}
+	// One who had looked where the end was before that, and reads now, hears of it too.
+	var late Batch
+	late.begin(log, 0)
+	if err := log.read(&late, batch.To, batch.To, math.MaxInt, math.MaxInt); err != nil {
+		t.Fatal(err)
+	}
+	if len(late.Damaged) != 1 || late.Damaged[0].Missing() != 1 {
+		t.Errorf("read late: damage %+v", late.Damaged)
 	}
 	if err := log.ReadBatch(batch.To, 0, 0, &batch); err != nil {
 		t.Fatal(err)

@@ -212,13 +212,9 @@ func (l *Log) skipDamage(b *Batch, s *segment, at, end, last Position) (Position
 	} else if s.sealed.Load() && s.nextSeq > 0 && last == s.pos(s.end) {
 		d.NextSeq = max(d.NextSeq, s.nextSeq)
 	} else {
-		// The last frames of the log, with nothing behind them: what is appended next
-		// has the number that says how many they were.
-		l.mu.Lock()
-		if Position(l.end.Load()) == last {
-			d.NextSeq = max(d.NextSeq, l.nextSeq)
-		}
-		l.mu.Unlock()
+		// The last frames that this read may see: the number that comes next says how
+		// many they were.
+		d.NextSeq = max(d.NextSeq, l.numberAt(s, last))
 	}
 	if d.FirstSeq == 0 || d.FirstSeq > d.NextSeq {
 		d.FirstSeq = d.NextSeq
@@ -233,6 +229,28 @@ func (l *Log) skipDamage(b *Batch, s *segment, at, end, last Position) (Position
 	b.Damaged = append(b.Damaged, d)
 	b.next = d.NextSeq
 	return d.To, nil
+}
+
+// numberAt is the number of the frame at a position of a segment that is written to,
+// or of the one that will be appended there; 0 where it can't be told.
+func (l *Log) numberAt(s *segment, at Position) uint64 {
+	l.mu.Lock()
+	end, next := Position(l.end.Load()), l.nextSeq
+	l.mu.Unlock()
+	if end == at {
+		return next
+	}
+	var head [frameHeaderSize]byte
+	if end < at || s.size-s.off(at) < frameHeaderSize {
+		return 0
+	}
+	if _, err := s.file.ReadAt(head[:], s.off(at)); err != nil {
+		return 0
+	}
+	if h := l.header(head[:], at, s.size-s.off(at)); h.ok {
+		return h.seq
+	}
+	return 0
 }
 
 // ReadRaw appends the bytes of [from,to) to dst as they stand on the disk,
