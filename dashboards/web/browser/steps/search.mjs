@@ -4,7 +4,8 @@ export async function steps({ page, step, during, go, text, seen, saved }) {
   const rows = () => page.locator("[data-task]");
   const count = (n) => page.waitForFunction((want) => document.querySelectorAll("[data-task]").length === want, n);
   await step("all tasks: ended ones too, filtered by state, everything in the address", async () => {
-    await go("/search");
+    // Only rows in sight are drawn: what completes meanwhile must not push them out of it.
+    await go("/search?created_to=" + encodeURIComponent(new Date(Date.now() - 300_000).toISOString()));
     await rows().first().waitFor();
     await page.getByRole("button", { name: "completed" }).click();
     await page.waitForURL(/state=completed/);
