@@ -90,7 +90,7 @@ export function Lanes({ picture: p, axis, open, onOpen, onZoom }: Props) {
               <g key={g.from}>
                 <rect x={mid - (axis.width * plot) / 2} width={axis.width * plot} y={0} height={bottom} fill="var(--sunk)" />
                 <path d={Array.from({ length: Math.floor((bottom - heights.idle) / 7) + 1 }, (_, i) => `${i ? "L" : "M"}${mid + (i % 2 ? 3 : -3)} ${heights.idle + i * 7}`).join(" ")} stroke="var(--line)" strokeWidth={1.5} fill="none" />
-                <text x={mid} y={14} textAnchor="middle">{duration(g.to - g.from)}</text>
+                <text x={mid > width - 36 ? width - 4 : mid} y={14} textAnchor={mid > width - 36 ? "end" : "middle"}>{duration(g.to - g.from)}</text>
                 <title>{`nothing ran for ${duration(g.to - g.from)}`}</title>
               </g>
             );
@@ -123,11 +123,11 @@ function Lane({ row, y, x, p, width, seen }: { row: Row; y: number; x(t: number)
       <g key={`${b.from} ${b.state}`}>
         <rect x={left} width={Math.max(right - left, 2)} y={mid - 8} height={16} rx={3} fill={fill[b.state]} fillOpacity={b.state === "closed" ? 0.14 : 0.24} stroke={fill[b.state]} />
         {says && <text x={left + (says === sign ? 4 : 6)} y={mid + 4} className="ink">{says}</text>}
-        <title>{[`${b.provider} ${word(b.state)}`, b.why].filter(Boolean).join(": ")}</title>
+        <title>{printable([`${b.provider} ${word(b.state)}`, b.why].filter(Boolean).join(": "))}</title>
       </g>
     );
   })}</>;
-  if (row.kind === "operators") return <>{p.marks.filter((m) => seen({ from: m.at, to: m.at })).map((m) => <g key={m.id}><circle cx={x(m.at)} cy={mid} r={9} fill="var(--panel)" stroke="var(--accent)" /><text x={x(m.at)} y={mid + 4} textAnchor="middle" className="ink">{m.sign}</text><title>{[m.what, m.who && `by ${m.who}`, m.why].filter(Boolean).join(", ")}</title></g>)}</>;
+  if (row.kind === "operators") return <>{p.marks.filter((m) => seen({ from: m.at, to: m.at })).map((m) => <g key={m.id}><circle cx={x(m.at)} cy={mid} r={9} fill="var(--panel)" stroke="var(--accent)" /><text x={x(m.at)} y={mid + 4} textAnchor="middle" className="ink">{m.sign}</text><title>{printable([m.what, m.who && `by ${m.who}`, m.why].filter(Boolean).join(", "))}</title></g>)}</>;
   if (row.kind === "next") return seen(row.wait) ? <><Wait from={x(row.wait.from)} to={x(row.wait.to)} y={mid} text={waited(row.retry)} /><circle cx={x(row.wait.to)} cy={mid} r={5} fill="var(--panel)" stroke="var(--wait)" strokeWidth={2} /></> : null;
   if (row.kind !== "attempt" || !row.span) return null;
   const { span: s, attempt: a } = row;

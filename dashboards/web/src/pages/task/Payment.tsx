@@ -16,7 +16,7 @@ function because(t: Task): string {
   if (t.alert_severity === "critical") return `${amount} reaches the threshold of its currency: 100 USD or about as much, where nothing else is set.`;
   if (t.alert_severity === "high") return `${printable(t.type ?? "")} is a payment or a withdrawal, and ${amount} is below the threshold of its currency.`;
   if (t.alert_severity === "medium") return `${amount} is below the threshold of its currency, and ${printable(t.type || "its type")} is neither a payment nor a withdrawal.`;
-  return money ? "It has not failed. It is a payment or a withdrawal: a failure would be high at least, and critical from the threshold of its currency on." : "It has not failed. The amount would decide: critical from the threshold of its currency on, else medium.";
+  return money ? "It has no failure that stands. It is a payment or a withdrawal: a failure would be high at least, and critical from the threshold of its currency on." : "It has no failure that stands. The amount would decide: critical from the threshold of its currency on, else medium.";
 }
 
 function Others({ task: t, reference }: { task: Task; reference: string }) {
