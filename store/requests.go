@@ -15,25 +15,30 @@ const maxUnanswered = 1000
 
 // UnansweredRetries returns the dlq_retry_requested events of every namespace
 // that were ingested longer ago than olderThan and that nothing followed: no
-// event of the run they ask for, and no later run.
+// event of the run they ask for, and no later run. What a task with a dead letter
+// is at stands in letter_tasks too, which is a small part of all tasks: requests
+// that were answered long ago are looked up each time.
 func (s *Store) UnansweredRetries(ctx context.Context, olderThan time.Duration) ([]timeline.Event, error) {
-	return s.unanswered(ctx, "dlq_retry_requested", sqlRank+" = 20 AND "+sqlRun+" = r.run", olderThan)
+	return s.unanswered(ctx, "dlq_retry_requested", "letter_tasks", "1", sqlRank+" = 20 AND "+sqlRun+" = r.run", olderThan)
 }
 
 // UnansweredCancels returns the cancel_requested events of every namespace that
 // were ingested longer ago than olderThan and whose task is still in that run and
-// has not ended.
+// has not ended. Few tasks have not, and open_tasks has those.
 func (s *Store) UnansweredCancels(ctx context.Context, olderThan time.Duration) ([]timeline.Event, error) {
-	return s.unanswered(ctx, "cancel_requested", "NOT bitTest(toUInt64(bitShiftRight(decide, 192)), 31) AND "+sqlRun+" <= r.run", olderThan)
+	return s.unanswered(ctx, "cancel_requested", "task_state", "(namespace, task_id) IN (SELECT namespace, task_id FROM open_tasks WHERE NOT bitTest(top, 31))",
+		"NOT bitTest(toUInt64(bitShiftRight(decide, 192)), 31) AND "+sqlRun+" <= r.run", olderThan)
 }
 
-func (s *Store) unanswered(ctx context.Context, kind, condition string, olderThan time.Duration) ([]timeline.Event, error) {
+// unanswered reads the requests of a kind whose task, as the table has it, meets the
+// condition; among says of which requests' tasks that can be.
+func (s *Store) unanswered(ctx context.Context, kind, table, among, condition string, olderThan time.Duration) ([]timeline.Event, error) {
 	ctx, cancel := s.reading(ctx, scanRead)
 	defer cancel()
 	rows, err := s.read.Query(ctx, lines(
 		"SELECT r.event_id, r.ingested_at, r.record, toString(r.namespace) FROM requests AS r",
-		"INNER JOIN (SELECT s.namespace AS namespace, s.task_id AS task_id, max(s.decide) AS decide FROM task_state AS s",
-		"  WHERE (s.namespace, s.task_id) IN (SELECT namespace, task_id FROM requests WHERE type = {type:String})",
+		"INNER JOIN (SELECT s.namespace AS namespace, s.task_id AS task_id, max(s.decide) AS decide FROM "+table+" AS s",
+		"  WHERE (s.namespace, s.task_id) IN (SELECT namespace, task_id FROM requests WHERE type = {type:String} AND "+among+")",
 		"  GROUP BY s.namespace, s.task_id) AS t",
 		"ON r.namespace = t.namespace AND r.task_id = t.task_id",
 		"WHERE r.type = {type:String} AND r.ingested_at < fromUnixTimestamp64Nano({before:Int64}, 'UTC') AND "+condition,
