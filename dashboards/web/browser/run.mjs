@@ -7,7 +7,7 @@ import { join } from "node:path";
 import assert from "node:assert/strict";
 import { start } from "./harness.mjs";
 
-const names = ["login", "weight", "health", "active", "task", "attempts", "edit", "letters", "errors", "search", "alerts", "providers", "settings", "keys", "trouble", "faults", "hostile", "looks", "user", "gone"];
+const names = ["login", "weight", "health", "active", "task", "attempts", "edit", "letters", "errors", "search", "alerts", "providers", "settings", "alertset", "keys", "trouble", "faults", "hostile", "looks", "user", "gone"];
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((n) => !names.includes(n));
 if (unknown.length) {

@@ -24,6 +24,7 @@ func newOperators(store *querytest.Store, now time.Time) *operators {
 	o := &operators{querytest.NewOperations(), store}
 	o.alerts(now)
 	o.channels(now)
+	o.rules()
 	o.providers(now)
 	o.keys(now)
 	return o
@@ -52,10 +53,16 @@ func (o *operators) alerts(now time.Time) {
 	add("nightly_report did not start", timeline.Alert{Rule: "missed_run", Severity: timeline.AlertMedium, State: timeline.AlertResolved, Condition: "never_started", TaskType: "nightly_report", Queue: "reports"}, 5*time.Hour)
 }
 
+// rules are what the alerting file has; those set over the API are in the store.
+func (o *operators) rules() {
+	o.AddRule(readmodel.AlertRule{Name: "payments are failing", Kind: "failure_rate", Severity: timeline.AlertCritical, Source: readmodel.FromFile, Rule: json.RawMessage(`{"name":"payments are failing","kind":"failure_rate","match":{"type":"payment*"},"above":"20%","severity":"critical"}`)})
+	o.AddRule(readmodel.AlertRule{Name: "workers die", Kind: "lost_tasks", Severity: timeline.AlertHigh, Source: readmodel.FromFile, Rule: json.RawMessage(`{"name":"workers die","kind":"lost_tasks","above":3}`)})
+}
+
 func (o *operators) channels(now time.Time) {
-	o.AddChannel(readmodel.Channel{Name: "oncall", Type: "pagerduty", Target: "events.pagerduty.com", MinSeverity: timeline.AlertCritical, Delivered: 17, LastSuccessAt: now.Add(-70 * time.Second)})
-	o.AddChannel(readmodel.Channel{Name: "shop-webhook", Type: "webhook", Target: "shop.example.com", Delivered: 41, Failed: 1, Waiting: 2, OldestWaitingAt: now.Add(-40 * time.Second), LastFailureAt: now.Add(-4 * time.Minute), LastError: "shop.example.com answered 410 Gone: the hook was removed"})
-	o.AddChannel(readmodel.Channel{Name: "team-chat", Type: "slack", Target: "hooks.slack.com", Disabled: "its URL is not set (TASKTRAIL_SLACK_URL)"})
+	o.AddChannel(readmodel.Channel{Source: readmodel.FromFile, Name: "oncall", Type: "pagerduty", Target: "events.pagerduty.com", MinSeverity: timeline.AlertCritical, Delivered: 17, LastSuccessAt: now.Add(-70 * time.Second)})
+	o.AddChannel(readmodel.Channel{Source: readmodel.FromFile, Name: "shop-webhook", Type: "webhook", Target: "shop.example.com", Delivered: 41, Failed: 1, Waiting: 2, OldestWaitingAt: now.Add(-40 * time.Second), LastFailureAt: now.Add(-4 * time.Minute), LastError: "shop.example.com answered 410 Gone: the hook was removed"})
+	o.AddChannel(readmodel.Channel{Source: readmodel.FromFile, Name: "team-chat", Type: "slack", Target: "hooks.slack.com", Disabled: "its URL is not set (TASKTRAIL_SLACK_URL)"})
 	add := func(n int, channel, title string, sev timeline.AlertSeverity, status readmodel.DeliveryStatus, code int, why string, ago time.Duration) {
 		d := readmodel.Delivery{ID: fmt.Sprintf("msg_%s_%d", channel, n), Channel: channel, AlertID: timeline.DeriveID("alert", title), Title: title, Severity: sev, State: timeline.AlertFiring, Status: status, Attempts: 1, HTTPStatus: code, Error: why, QueuedAt: now.Add(-ago), LastTryAt: now.Add(-ago + time.Second)}
 		if status == readmodel.DeliveryWaiting {

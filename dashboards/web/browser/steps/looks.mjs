@@ -16,7 +16,7 @@ export async function steps({ page, step, go, live, seen }) {
   });
   await step("400 px wide", async () => {
     await page.setViewportSize({ width: 400, height: 820 });
-    for (const [path, name] of [["/tasks", "active-narrow"], ["/search", "search-narrow"], ["/dead-letters", "dead-letters-narrow"], ["/health", "health-narrow"], ["/errors", "errors-narrow"], ["/alerts", "alerts-narrow"], ["/alerts?tab=silences", "silences-narrow"], ["/alerts?tab=deliveries", "deliveries-narrow"], ["/providers?provider=bank", "providers-narrow"], ["/settings", "settings-keys-narrow"], ["/settings?tab=requeue", "settings-requeue-narrow"], ["/settings?tab=about", "settings-about-narrow"], ...["overview", "timeline", "attempts", "payloads", "payment"].map((t) => [`${one}?tab=${t}`, `task-${t}-narrow`])]) await look(path, name);
+    for (const [path, name] of [["/tasks", "active-narrow"], ["/search", "search-narrow"], ["/dead-letters", "dead-letters-narrow"], ["/health", "health-narrow"], ["/errors", "errors-narrow"], ["/alerts", "alerts-narrow"], ["/alerts?tab=silences", "silences-narrow"], ["/alerts?tab=deliveries", "deliveries-narrow"], ["/alerts?tab=rules", "rules-narrow"], ["/settings?tab=channels", "settings-channels-narrow"], ["/providers?provider=bank", "providers-narrow"], ["/settings", "settings-keys-narrow"], ["/settings?tab=requeue", "settings-requeue-narrow"], ["/settings?tab=about", "settings-about-narrow"], ...["overview", "timeline", "attempts", "payloads", "payment"].map((t) => [`${one}?tab=${t}`, `task-${t}-narrow`])]) await look(path, name);
     await page.setViewportSize({ width: 1280, height: 820 });
   });
 }

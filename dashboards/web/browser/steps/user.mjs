@@ -46,7 +46,10 @@ export async function steps({ page, step, during, go, text, check, live, signIn 
     assert.equal(await page.getByRole("button", { name: "New silence" }).count(), 0);
     await go("/settings?tab=channels");
     await text("shop-webhook");
-    assert.equal(await page.getByRole("button", { name: /^Test/ }).count(), 0);
+    assert.equal(await page.getByRole("button", { name: /^(Test|New channel|Change|Remove)/ }).count(), 0);
+    await go("/alerts?tab=rules");
+    await page.getByRole("list", { name: "Rules" }).getByText("workers die").waitFor();
+    assert.equal(await page.getByRole("button", { name: /^Try/ }).count(), 0);
     await go("/dead-letters");
     await page.locator("[data-letter]").first().waitFor();
     assert.equal(await page.getByRole("checkbox", { name: /^Select/ }).count(), 0);

@@ -16,6 +16,7 @@ import { Reasoned, Said } from "../ui/Sheet";
 import { fits, suggested, type Matcher } from "../ui/silence";
 import { csv, download } from "../ui/table";
 import { Deliveries } from "./Deliveries";
+import { Rules } from "./Rules";
 import { NewSilence, Silences } from "./Silences";
 
 // What changes is told over the stream; this is for what is not: a silence that ends.
@@ -108,7 +109,7 @@ function Firing() {
   );
 }
 
-const tabs = [["firing", "Alerts"], ["silences", "Silences"], ["deliveries", "Channels and deliveries"]] as const;
+const tabs = [["firing", "Alerts"], ["silences", "Silences"], ["rules", "Rules"], ["deliveries", "Channels and deliveries"]] as const;
 
 export function Alerts() {
   const [search, set] = useAddress();
@@ -125,6 +126,7 @@ export function Alerts() {
         </Tabs.List>
         <Tabs.Content value="firing"><Firing /></Tabs.Content>
         <Tabs.Content value="silences">{needsAll("silences", <Silences />)}</Tabs.Content>
+        <Tabs.Content value="rules">{needsAll("rules", <Rules />)}</Tabs.Content>
         <Tabs.Content value="deliveries">{needsAll("channels", <Deliveries />)}</Tabs.Content>
       </Tabs.Root>
     </>

@@ -36,14 +36,16 @@ export function Reasoned({ title, action, danger, label, busy, problem, onDo, on
   );
 }
 
-// Field puts a label, and a hint beside it, to one input or select.
-export function Field({ label, hint, children }: { label: string; hint?: ReactNode; children: ReactElement<{ id?: string; "aria-describedby"?: string }> }) {
+// Field puts a label to one input or select, and below it a hint and what is wrong.
+export function Field({ label, hint, wrong, children }: { label: string; hint?: ReactNode; wrong?: string; children: ReactElement<{ id?: string; "aria-describedby"?: string; "aria-invalid"?: boolean }> }) {
   const id = useId();
+  const described = [hint && `${id}-hint`, wrong && `${id}-wrong`].filter(Boolean).join(" ");
   return (
     <div className="min-w-0">
       <label htmlFor={id} className="label block mb-1">{label}</label>
-      {cloneElement(children, { id, "aria-describedby": hint ? `${id}-hint` : undefined })}
+      {cloneElement(children, { id, "aria-describedby": described || undefined, "aria-invalid": wrong ? true : undefined })}
       {hint && <p id={`${id}-hint`} className="label mt-0.5">{hint}</p>}
+      {wrong && <p id={`${id}-wrong`} role="alert" className="text-bad mt-0.5 break-words"><span aria-hidden="true">✕ </span>{wrong}</p>}
     </div>
   );
 }
