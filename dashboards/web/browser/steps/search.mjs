@@ -26,7 +26,7 @@ export async function steps({ page, step, during, go, text, seen, saved }) {
     await rows().first().waitFor();
     const more = page.locator("details:not([open]) summary");
     if (await more.count()) await more.click();
-    for (const [field, value, url] of [["Queue", "payments", /queue=payments/], ["Error text", "maintenance", /error=maintenance/], ["Agent", "worker-1", /agent=worker-1/], ["Provider", "bank", /provider=bank/], ["User", "u-17", /user_id=u-17/], ["At least attempts", "1", /min_attempts=1/], ["Took at most", "7d", /max_duration=7d/]]) {
+    for (const [field, value, url] of [["Queue", "payments", /queue=payments/], ["Error text", "maintenance", /error=maintenance/], ["Agent", "worker-1", /agent=worker-1/], ["Provider", "bank", /provider=bank/], ["User", "u-17", /user_id=u-17/], ["Payment reference", "ord-4711", /payment_reference=ord-4711/], ["At least attempts", "1", /min_attempts=1/], ["Took at most", "7d", /max_duration=7d/]]) {
       await page.getByLabel(field, { exact: true }).fill(value);
       await page.waitForURL(url);
     }

@@ -14,7 +14,7 @@ import { csv, download } from "../ui/table";
 const states: State[] = ["pending", "in_progress", "retrying", "completed", "failed", "cancelled", "lost"];
 const reasons = ["exhausted", "permanent", "circuit_open", "deadline", "poison", "retry_after_too_long", "retry_budget", "lost", "cancelled"] as const;
 // The address names a filter as the API does, but for the text, which is q on every page.
-const names = { text: "Text", error: "Error text", type: "Type", queue: "Queue", agent: "Agent", provider: "Provider", runner: "Runner", user_id: "User", severity: "Severity", reason: "Reason", fingerprint: "Fingerprint", trace_id: "Trace id", min_attempts: "At least attempts", min_duration: "Took at least", max_duration: "Took at most", created_from: "Created from", created_to: "Created before", from: "Changed from", to: "Changed before" } as const;
+const names = { text: "Text", error: "Error text", type: "Type", queue: "Queue", agent: "Agent", provider: "Provider", runner: "Runner", user_id: "User", payment_reference: "Payment reference", severity: "Severity", reason: "Reason", fingerprint: "Fingerprint", trace_id: "Trace id", min_attempts: "At least attempts", min_duration: "Took at least", max_duration: "Took at most", created_from: "Created from", created_to: "Created before", from: "Changed from", to: "Changed before" } as const;
 type Name = keyof typeof names;
 const all = Object.keys(names) as Name[];
 const always = new Set<Name>(["text", "type", "queue"]); // those whose fields are always in sight
@@ -84,7 +84,7 @@ export function Search() {
           {text("agent", { suggest: seen.agent })}{text("provider", { suggest: seen.provider })}{text("runner", { suggest: seen.runner })}{text("user_id", { suggest: seen.user_id })}
           <ChoiceFilter label={names.severity} value={search.severity} wrong={wrong("severity")} onSet={(val) => set({ severity: val })} options={[["critical", "critical"], ["high", "high"], ["medium", "medium"]]} />
           <ChoiceFilter label={names.reason} value={search.reason} wrong={wrong("reason")} onSet={(val) => set({ reason: val })} options={reasons.map((r) => [r, word(r)])} />
-          {text("error", { placeholder: "in the error alone" })}{text("fingerprint")}
+          {text("error", { placeholder: "in the error alone" })}{text("fingerprint")}{text("payment_reference")}
           {text("trace_id", { placeholder: "32 hexadecimal digits" })}{text("min_attempts", { inputMode: "numeric" })}{text("min_duration", { placeholder: "such as 90s" })}{text("max_duration", { placeholder: "such as 5m" })}
           {time("created_from")}{time("created_to")}{time("from")}{time("to")}
         </div>

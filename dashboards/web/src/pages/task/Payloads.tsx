@@ -1,5 +1,5 @@
 // What went in and what came out, and what operators changed of it.
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import type { Entry, Task, TimelineEvent } from "../../api/types";
 import { printable, printableLines } from "../../ui/format";
 import { apply, mark, redacted, truncated, type Json } from "../../ui/patch";
@@ -20,10 +20,11 @@ function Marked({ text }: { text: string }) {
 function Payload({ name, value, omitted, hint }: { name: "input" | "output"; value: unknown; omitted: boolean; hint?: string }) {
   const [whole, setWhole] = useState(false);
   const cut = truncated(value);
-  const text = cut ? cut.preview : pretty(value);
-  const copied = pretty(value);
+  // Megabytes: made into text once, not at every tick of a clock.
+  const copied = useMemo(() => pretty(value), [value]);
+  const text = cut ? cut.preview : copied;
   const shown = !whole && text.length > shownChars ? text.slice(0, shownChars) : text;
-  const places = redacted(value);
+  const places = useMemo(() => redacted(value), [value]);
   return (
     <section className="panel overflow-hidden">
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1 px-3 py-2 border-b border-line"><h3 className="font-medium capitalize">{name}</h3>{text && <span className="label">{copied.length.toLocaleString("en")} characters{hint ? ` · ${hint}` : ""}</span>}{text && <span className="ml-auto"><Copy text={copied}>Copy {name}</Copy></span>}</div>
