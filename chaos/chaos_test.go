@@ -38,7 +38,7 @@ func TestChaos(t *testing.T) {
 		all = append(all, sweeps...)
 		s.check(all, tasks)
 		if t.Failed() {
-			t.Fatalf("round %d failed: go test ./chaos -run TestChaos -seed %d", round+1, n)
+			t.Fatalf("round %d failed: go test ./chaos -run TestChaos -rounds 1 -seed %d -duration %v -leases=%v", round+1, n, *duration, *leases)
 		}
 		t.Logf("round %d: %d tasks so far, %v", round+1, len(all), time.Since(began).Round(time.Second))
 	}
