@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench-agent bench-ingest bench-query fill chaos soak vuln deps-test deps-run clean generate
+.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench bench-agent bench-ingest bench-query fill chaos soak vuln deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,7 @@ test-go:
 	  echo "== $$m"; (cd $$m && $(GO) test -race -timeout 15m ./...) || exit 1; \
 	done
 	$(GO) test -run Allocates ./agent # the race detector allocates by itself
+	cd bench && $(GO) test -bench . -benchtime 1x ./agent ./spool ./report # one iteration, so that they cannot rot
 
 test-ui: deps-run engine build ## Test the live UI: components, and every page in a real browser
 	@./deploy/install-test-deps.sh chromium
@@ -111,6 +112,16 @@ COUNT ?= 5
 bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.md)
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/...
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/... ./internal/spool/...
+
+PROFILE ?=
+bench: engine ## Measure everything beside its peers in one run: a table in docs/performance.md, bin/bench.json; PROFILE=dir for profiles
+	@mkdir -p bin $(PROFILE)
+	cd bench/ingest/otelcol && $(GO) build -o $(CURDIR)/bin/bench-otelcol .
+	cd bench && $(GO) build -o $(CURDIR)/bin/bench-ingest ./ingest && $(GO) build -o $(CURDIR)/bin/bench-report ./report
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -benchtime 20000x $(if $(PROFILE),-cpuprofile $(abspath $(PROFILE))/agent.prof -o $(abspath $(PROFILE))/agent.test) ./agent | tee $(CURDIR)/bin/bench.txt
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -benchtime 20000x $(if $(PROFILE),-cpuprofile $(abspath $(PROFILE))/spool.prof -o $(abspath $(PROFILE))/spool.test) ./spool | tee -a $(CURDIR)/bin/bench.txt
+	bin/bench-ingest -otelcol bin/bench-otelcol -only decode,engine,ours,memory,fsync -results bin/bench-ingest.txt $(if $(PROFILE),-pprof $(PROFILE)/collector.prof) $(INGEST)
+	cat bin/bench.txt bin/bench-ingest.txt | bin/bench-report -json bin/bench.json -doc docs/performance.md
 
 BENCH_EVENTS ?= 1000000
 bench-query: engine ## Measure the API over HTTP and its streams, with BENCH_EVENTS events, or those of TASKTRAIL_BENCH_DATA (make fill)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,13 @@ func driverMain(ctx context.Context, args []string) (err error) {
 		}
 	}
 	d.report.print(os.Stdout)
+	if d.results != "" {
+		var b bytes.Buffer
+		d.report.results(&b)
+		if err := os.WriteFile(d.results, b.Bytes(), 0o644); err != nil {
+			failed = errors.Join(failed, err)
+		}
+	}
 	return failed
 }
 

@@ -50,6 +50,7 @@ type settings struct {
 	only     string
 	dir      string
 	pprof    string
+	results  string
 }
 
 func (s *settings) parse(args []string) error {
@@ -62,5 +63,6 @@ func (s *settings) parse(args []string) error {
 	f.StringVar(&s.only, "only", "", "comma-separated parts: decode,engine,null,ours,latency,backlog,memory,fsync; empty for all")
 	f.StringVar(&s.dir, "dir", "", "directory for data; empty for a temporary one")
 	f.StringVar(&s.pprof, "pprof", "", "file for a CPU profile of our collector during the parts null and ours")
+	f.StringVar(&s.results, "results", "", "file for the loads' figures in the form of go test -bench, for bench/report; empty for none")
 	return f.Parse(args)
 }

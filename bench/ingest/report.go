@@ -88,3 +88,15 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 }
+
+// results writes the loads' figures as go test -bench would.
+func (r *report) results(w io.Writer) {
+	for i := range r.runs {
+		x := &r.runs[i]
+		fmt.Fprintf(w, "BenchmarkIngest/%s 1 %.0f events/s", strings.ReplaceAll(x.name, " ", "_"), x.rate())
+		if x.collector > 0 {
+			fmt.Fprintf(w, " %.3f µs/event %.0f events/s/core", 1e6*x.collector/float64(x.sent.Events), x.perCore())
+		}
+		fmt.Fprintf(w, " %d lost %d twice\n", x.lost, x.twice)
+	}
+}
