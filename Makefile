@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench bench-agent bench-ingest bench-query fill chaos soak vuln deps-test deps-run clean generate
+.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench bench-built bench-agent bench-ingest bench-query fill chaos soak vuln deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,11 +113,15 @@ bench-agent: ## Measure the agent's hot path beside its peers (docs/performance.
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/...
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./agent/... ./internal/spool/...
 
-PROFILE ?=
-bench: engine ## Measure everything beside its peers in one run: a table in docs/performance.md, bin/bench.json; PROFILE=dir for profiles
-	@mkdir -p bin $(PROFILE)
+bench-built: engine
+	@mkdir -p bin
 	cd bench/ingest/otelcol && $(GO) build -o $(CURDIR)/bin/bench-otelcol .
-	cd bench && $(GO) build -o $(CURDIR)/bin/bench-ingest ./ingest && $(GO) build -o $(CURDIR)/bin/bench-report ./report
+	cd bench && $(GO) build -o $(CURDIR)/bin/bench-ingest ./ingest
+	cd bench && $(GO) build -o $(CURDIR)/bin/bench-report ./report
+
+PROFILE ?=
+bench: bench-built ## Measure everything beside its peers in one run: a table in docs/performance.md, bin/bench.json; PROFILE=dir for profiles
+	@mkdir -p $(or $(PROFILE),bin)
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -benchtime 20000x $(if $(PROFILE),-cpuprofile $(abspath $(PROFILE))/agent.prof -o $(abspath $(PROFILE))/agent.test) ./agent | tee $(CURDIR)/bin/bench.txt
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -benchtime 20000x $(if $(PROFILE),-cpuprofile $(abspath $(PROFILE))/spool.prof -o $(abspath $(PROFILE))/spool.test) ./spool | tee -a $(CURDIR)/bin/bench.txt
 	bin/bench-ingest -otelcol bin/bench-otelcol -only decode,engine,ours,memory,fsync -results bin/bench-ingest.txt $(if $(PROFILE),-pprof $(PROFILE)/collector.prof) $(INGEST)
@@ -137,10 +141,7 @@ bench-ui: ui ## Measure the live UI in a real browser: start, a long history, a 
 	cd dashboards/web && node browser/bench.mjs
 
 INGEST ?=
-bench-ingest: engine ## Measure the way into ClickHouse beside the OpenTelemetry Collector; INGEST='-backlog 10000000000' for more
-	@mkdir -p bin
-	cd bench/ingest/otelcol && $(GO) build -o $(CURDIR)/bin/bench-otelcol .
-	cd bench && $(GO) build -o $(CURDIR)/bin/bench-ingest ./ingest
+bench-ingest: bench-built ## Measure the way into ClickHouse beside the OpenTelemetry Collector; INGEST='-backlog 10000000000' for more
 	bin/bench-ingest -otelcol bin/bench-otelcol $(INGEST)
 
 clean: ## Remove what was built

@@ -72,10 +72,10 @@ var errInputGone = errors.New("what is recorded of the input was redacted or cut
 
 // fetch puts the original input that its runner keeps into the command.
 func (a *Agent) fetch(ctx context.Context, c *timeline.Command) error {
-	f := a.original(c.Queue)
 	if !c.KeptInput {
 		return nil
 	}
+	f := a.original(c.Queue)
 	if f == nil {
 		return errInputGone
 	}

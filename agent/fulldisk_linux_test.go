@@ -6,35 +6,20 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/agent/agenttest"
+	"github.com/tasktrail/tasktrail/internal/proctest"
 	"github.com/tasktrail/tasktrail/timeline"
 )
-
-// smallDisk mounts a file system of thirty-two mebibytes.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
-		t.Fatalf("mount a small tmpfs (the test needs to be root, or in a user namespace: unshare -rm go test ./agent): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
 
 // A disk that somebody else fills: tasks go on, and what was emitted is stored,
 // or counted and marked, once there is room.
 func TestAFullDiskStopsNoTask(t *testing.T) {
 	cfg := quick
-	cfg.SpoolDir = smallDisk(t)
+	cfg.SpoolDir = proctest.SmallDisk(t, 32)
 	rec := agenttest.New(t, cfg)
 	rec.Collector().Answer(func(w http.ResponseWriter, _ []byte) bool {
 		w.WriteHeader(http.StatusServiceUnavailable)

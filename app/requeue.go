@@ -106,13 +106,16 @@ const (
 
 // SetRequeueState implements requeue.States.
 func (s requeueStates) SetRequeueState(ctx context.Context, namespace, queue string, state readmodel.RequeueState) {
-	if before, err := s.RequeueStates(ctx, namespace); err == nil { // what another collector, or this one before its restart, saw
-		b := before[queue]
-		if state.DeliveredAt.IsZero() {
-			state.DeliveredAt = b.DeliveredAt
-		}
-		if state.ErrorAt.IsZero() {
-			state.Error, state.ErrorAt = b.Error, b.ErrorAt
+	if state.DeliveredAt.IsZero() || state.ErrorAt.IsZero() {
+		// What another collector saw, or this one before its restart.
+		if before, err := s.RequeueStates(ctx, namespace); err == nil {
+			b := before[queue]
+			if state.DeliveredAt.IsZero() {
+				state.DeliveredAt = b.DeliveredAt
+			}
+			if state.ErrorAt.IsZero() {
+				state.Error, state.ErrorAt = b.Error, b.ErrorAt
+			}
 		}
 	}
 	body, err := json.Marshal(state)

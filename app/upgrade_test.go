@@ -24,7 +24,7 @@ func TestTheOldestDataDirectoryIsBroughtUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storetest.OldRelease(t, p.DSN(), storetest.ReleasedVersions(t)[0])
+	storetest.OldRelease(t, p.DSN(), storetest.Released(t)[0].Version)
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (s *system) newSecond() *second {
 		s.t.Fatal(err)
 	}
 	addrs := proctest.FreeAddrs(s.t, 2)
-	c := &second{http: addrs[1], dir: smallDisk(s.t)}
+	c := &second{http: addrs[1], dir: proctest.SmallDisk(s.t, 128)}
 	c.args = append([]string{"collector", "--data-dir", c.dir, "--log-max-bytes", "67108864", "--otlp-grpc-addr", addrs[0], "--otlp-http-addr", addrs[1]}, s.alertArgs()...)
 	c.env = []string{
 		fmt.Sprintf("TASKTRAIL_CLICKHOUSE_DSN=http://%s:%s@%s/%s", creds.User, creds.Password, s.up.ClickHouse(), app.Database),

@@ -6,23 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pb33f/libopenapi"
 	"pgregory.net/rapid"
 )
 
 // bodyFields are the fields of every body in the document, by method and path.
 func bodyFields(t *testing.T) map[string][]string {
 	t.Helper()
-	doc, err := libopenapi.NewDocument(OpenAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := doc.BuildV3Model()
-	if err != nil {
-		t.Fatal(err)
-	}
 	fields := map[string][]string{}
-	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+	for path, item := range document(t).Paths.PathItems.FromOldest() {
 		for method, op := range item.GetOperations().FromOldest() {
 			if op.RequestBody == nil {
 				continue

@@ -1,4 +1,4 @@
-// Report makes one table of the measurements beside the peers: it reads what
+// Command report makes one table of the measurements beside the peers: it reads what
 // `go test -bench` and bench/ingest wrote, takes medians, and sets ours beside
 // theirs.
 //

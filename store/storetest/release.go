@@ -99,24 +99,32 @@ func OldRelease(tb testing.TB, dsn string, version int) {
 	}
 }
 
-// ReleasedVersions are those of the migrations that databases were made by.
-func ReleasedVersions(tb testing.TB) []int {
+// Migration is one that databases were made by.
+type Migration struct {
+	Version int
+	// Path is its file, Sum the SHA-256 it had then, in hexadecimal.
+	Path, Sum string
+}
+
+// Released lists them, the oldest first.
+func Released(tb testing.TB) []Migration {
 	tb.Helper()
-	list, err := os.ReadFile(filepath.Join(proctest.Root(tb), "store", "migrations", "SHA256SUMS"))
+	dir := filepath.Join(proctest.Root(tb), "store", "migrations")
+	list, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var versions []int
+	var out []Migration
 	for line := range strings.Lines(string(list)) {
-		_, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		digits, _, _ := strings.Cut(name, "_")
 		n, err := strconv.Atoi(digits)
 		if err != nil {
 			tb.Fatalf("SHA256SUMS: %q: %v", line, err)
 		}
-		versions = append(versions, n)
+		out = append(out, Migration{n, filepath.Join(dir, name), sum})
 	}
-	return versions
+	return out
 }
 
 // ask sends a statement to the database of a DSN and returns the answer.

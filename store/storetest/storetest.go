@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -102,22 +101,7 @@ func DSN(tb testing.TB) (writer, reader string) {
 	tb.Helper()
 	p := Process(tb)
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), counter.Add(1))
-	exec(tb, p, "CREATE DATABASE "+name)
-	tb.Cleanup(func() { exec(tb, p, "DROP DATABASE IF EXISTS "+name+" SYNC") })
+	ask(tb, p.DSN(), "CREATE DATABASE "+name)
+	tb.Cleanup(func() { ask(tb, p.DSN(), "DROP DATABASE IF EXISTS "+name+" SYNC") })
 	return strings.TrimSuffix(p.DSN(), "default") + name, strings.TrimSuffix(p.ReaderDSN(), "default") + name
-}
-
-func exec(tb testing.TB, p *embedded.Process, sql string) {
-	tb.Helper()
-	c := p.Credentials()
-	u := url.URL{Scheme: "http", Host: p.Addr(), User: url.UserPassword(c.User, c.Password), Path: "/"}
-	res, err := http.Post(u.String(), "text/plain", strings.NewReader(sql))
-	if err != nil {
-		tb.Fatalf("storetest: %s: %v", sql, err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-		tb.Fatalf("storetest: %s: %s", sql, text)
-	}
 }

@@ -207,24 +207,31 @@ func (rec *Record) take(record []byte, env *envelope, w *walker, want Types, yie
 // placeBrief fills in what a record has from what stands around it, of what
 // every record has.
 func (rec *Record) placeBrief(env *envelope) {
+	rec.placeNamespace(env)
+	rec.placeTimes(env)
+}
+
+func (rec *Record) placeNamespace(env *envelope) {
 	if !env.any || len(rec.Namespace) == 0 {
 		rec.Namespace = env.namespace
 	}
+}
+
+func (rec *Record) placeTimes(env *envelope) {
 	rec.IngestedAt = env.at
 	if rec.OccurredAt == 0 {
 		rec.OccurredAt = env.at
 	}
 }
 
-// place is placeBrief for all fields.
+// place is placeBrief for all fields. A derived id follows from what the record says,
+// in its namespace, and not from when it came: it stands before the times.
 func (rec *Record) place(env *envelope, w *walker) {
-	if !env.any || len(rec.Namespace) == 0 {
-		rec.Namespace = env.namespace
-	}
+	rec.placeNamespace(env)
 	if rec.ID.IsZero() {
 		rec.deriveID()
 	}
-	rec.placeBrief(env)
+	rec.placeTimes(env)
 	if rec.Type == timeline.MovedToDLQ && len(rec.SourceID) == 0 {
 		rec.completeDeadLetter()
 	}

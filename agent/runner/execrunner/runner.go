@@ -60,8 +60,6 @@ type Config struct {
 	PermanentExit []int
 }
 
-var sysexits = [...]int{64, 65, 77, 78}
-
 // Interrupted is the cause of a context that ends because of a signal: the
 // command gets the same one.
 type Interrupted struct{ Signal syscall.Signal }
@@ -98,7 +96,7 @@ func Func(cfg Config) (agent.Func, error) {
 		cfg.Env = os.Environ()
 	}
 	if cfg.PermanentExit == nil {
-		cfg.PermanentExit = sysexits[:]
+		cfg.PermanentExit = []int{64, 65, 77, 78}
 	}
 	return func(ctx context.Context, _ agent.Task) (agent.Result, error) {
 		return agent.Result{}, classify(execute(ctx, &cfg), cfg.PermanentExit)

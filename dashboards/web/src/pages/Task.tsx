@@ -20,7 +20,7 @@ import { Followed } from "./task/Followed";
 import { Overview } from "./task/Overview";
 import { Payloads } from "./task/Payloads";
 import { Payment } from "./task/Payment";
-import { Timeline } from "./Timeline";
+import { Timeline } from "./task/Timeline";
 
 const tabs = [["overview", "Overview"], ["timeline", "Timeline"], ["attempts", "Attempts"], ["payloads", "Input/Output"], ["payment", "Payment"]] as const;
 // What a tab keeps in the address goes with it.

@@ -1,11 +1,11 @@
 import { memo, useCallback, useDeferredValue, useLayoutEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import type { Entry } from "../api/types";
-import { duration, json, printable, why, word } from "../ui/format";
-import { Copy, Empty, Mark } from "../ui/parts";
-import { Time } from "../ui/prefs";
-import { proof } from "../ui/stop";
+import type { Entry } from "../../api/types";
+import { duration, json, printable, why, word } from "../../ui/format";
+import { Copy, Empty, Mark } from "../../ui/parts";
+import { Time } from "../../ui/prefs";
+import { proof } from "../../ui/stop";
 
 // says is an entry in a line of words, put together once.
 const said = new WeakMap<Entry, string>();
