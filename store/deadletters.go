@@ -214,10 +214,20 @@ func lettersOf(events []timeline.Event) []timeline.DeadLetter {
 // DeadLetter returns one dead letter in full, or readmodel.ErrNotFound.
 func (s *Store) DeadLetter(ctx context.Context, scope readmodel.Scope, id timeline.ID) (timeline.DeadLetter, error) {
 	var none timeline.DeadLetter
-	tasks, err := s.column(ctx, "SELECT DISTINCT task_id FROM dead_letter_ids WHERE id = {id:UUID} AND namespace = {ns:String} LIMIT 10",
-		clickhouse.Named("id", id.String()), clickhouse.Named("ns", namespaceOf(scope)))
-	if err != nil {
-		return none, fmt.Errorf("read a dead letter: %w", err)
+	var tasks []string
+	// In the order of ids it is found at once. Of a batch that is just being written
+	// the list may show it sooner: the server orders the views of a table by random
+	// identifiers of theirs.
+	for _, table := range []string{"dead_letter_ids", "dead_letters"} {
+		var err error
+		tasks, err = s.column(ctx, "SELECT DISTINCT task_id FROM "+table+" WHERE id = {id:UUID} AND namespace = {ns:String} LIMIT 10",
+			clickhouse.Named("id", id.String()), clickhouse.Named("ns", namespaceOf(scope)))
+		if err != nil {
+			return none, fmt.Errorf("read a dead letter: %w", err)
+		}
+		if len(tasks) > 0 {
+			break
+		}
 	}
 	byTask, err := s.eventsOf(ctx, namespaceOf(scope), tasks)
 	if err != nil {
