@@ -246,6 +246,14 @@ func (a *Alerting) Rules() (out []RuleInfo) {
 	return out
 }
 
+// Severities gives what decides how loudly a failed task calls. It is not to be
+// changed.
+func (a *Alerting) Severities() rule.Severities {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failures.severities
+}
+
 // UnfitChannels gives, of the channels that operators set, those that are not in
 // force, and why, by namespace and name.
 func (a *Alerting) UnfitChannels() (out []ChannelStats) {

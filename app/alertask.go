@@ -39,11 +39,11 @@ type alertQuestion struct {
 
 // alertAnswer is what it says.
 type alertAnswer struct {
-	Channels   []readmodel.Channel   `json:"channels,omitempty"`
-	Rules      []readmodel.AlertRule `json:"rules,omitempty"`
-	Deliveries []readmodel.Delivery  `json:"deliveries,omitempty"`
-	NotFound   bool                  `json:"not_found,omitempty"`
-	Error      string                `json:"error,omitempty"`
+	readmodel.AlertRules
+	Channels   []readmodel.Channel  `json:"channels,omitempty"`
+	Deliveries []readmodel.Delivery `json:"deliveries,omitempty"`
+	NotFound   bool                 `json:"not_found,omitempty"`
+	Error      string               `json:"error,omitempty"`
 }
 
 // answerAlertQuestions answers for this process's alerting until ctx ends.
@@ -75,7 +75,7 @@ func (b alertBook) answer(ctx context.Context, q *alertQuestion) (out alertAnswe
 		out.Channels, err = b.Channels(ctx)
 		return out, err
 	case "rules":
-		out.Rules, err = b.Rules(ctx)
+		out.AlertRules, err = b.Rules(ctx)
 		return out, err
 	case "test":
 		return one(b.TestChannel(ctx, q.Scope.Namespace, q.Channel))
@@ -245,9 +245,9 @@ func addChannel(c, other *readmodel.Channel) {
 }
 
 // Rules lists the rules, as one of the collectors tells them.
-func (s askedAlerting) Rules(ctx context.Context) ([]readmodel.AlertRule, error) {
+func (s askedAlerting) Rules(ctx context.Context) (readmodel.AlertRules, error) {
 	a, err := s.first(ctx, &alertQuestion{Op: "rules"}, askFor)
-	return a.Rules, err
+	return a.AlertRules, err
 }
 
 // TestChannel lets one of the collectors send a test.

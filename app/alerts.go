@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -140,12 +141,20 @@ func (b alertBook) Channels(context.Context) ([]readmodel.Channel, error) {
 }
 
 // Rules lists the rules of all namespaces, the file's first.
-func (b alertBook) Rules(context.Context) ([]readmodel.AlertRule, error) {
-	var out []readmodel.AlertRule
+func (b alertBook) Rules(context.Context) (out readmodel.AlertRules, err error) {
 	for _, r := range b.alerting.Rules() {
-		out = append(out, readmodel.AlertRule{
+		out.Rules = append(out.Rules, readmodel.AlertRule{
 			Name: r.Name, Kind: string(r.Kind), Severity: r.Severity, Namespace: r.Scope, Source: readmodel.AlertSource(r.Source), Rule: r.JSON, Disabled: r.Unfit,
 		})
+	}
+	s := b.alerting.Severities()
+	out.Severity = readmodel.Severities{Thresholds: s.Thresholds, Types: make([]readmodel.TypeSeverity, len(s.Types))}
+	for i, t := range s.Types {
+		match, err := json.Marshal(t.Match)
+		if err != nil {
+			return out, fmt.Errorf("write what a severity matches: %w", err)
+		}
+		out.Severity.Types[i] = readmodel.TypeSeverity{Match: match, Severity: t.Severity, Thresholds: t.Thresholds}
 	}
 	return out, nil
 }

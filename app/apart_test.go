@@ -86,10 +86,11 @@ func channelsApart(t *testing.T, a *uptest.Apart) {
 		t.Errorf("%+v", channels)
 	}
 	var rules struct {
-		Data []struct{ Name, Source, Disabled string }
+		Data     []struct{ Name, Source, Disabled string }
+		Severity struct{ Thresholds map[string]string }
 	}
 	call("GET", "/rules", "", 200, &rules)
-	if len(rules.Data) != 1 || rules.Data[0].Source != "api" || rules.Data[0].Disabled != "" {
+	if len(rules.Data) != 1 || rules.Data[0].Source != "api" || rules.Data[0].Disabled != "" || rules.Severity.Thresholds["USD"] != "100" {
 		t.Errorf("%+v", rules)
 	}
 	var trial struct{ Events int }

@@ -111,9 +111,31 @@ func (s *Server) alertSettings() (AlertSettings, error) {
 	return s.deps.AlertSettings, nil
 }
 
-// notInFile refuses a name that the configuration has.
-func notInFile(what, name string) error {
-	return fail(codeSetInFile, "%s %q stands in the configuration or its file of alert rules: change it there, or take another name", what, printable(name))
+// notInFile refuses a channel's or a rule's name that the configuration or its file
+// of rules has.
+func (s *Server) notInFile(r *request, kind, name string) error {
+	part, err := s.channels()
+	if err != nil {
+		return err
+	}
+	inFile := false
+	switch kind {
+	case timeline.SettingChannel:
+		var rows []readmodel.Channel
+		rows, err = part.Channels(r.ctx)
+		inFile = slices.ContainsFunc(rows, func(c readmodel.Channel) bool { return c.Name == name && c.Source != readmodel.FromAPI })
+	case timeline.SettingRule:
+		var book readmodel.AlertRules
+		book, err = part.Rules(r.ctx)
+		inFile = slices.ContainsFunc(book.Rules, func(c readmodel.AlertRule) bool { return c.Name == name && c.Source != readmodel.FromAPI })
+	}
+	switch {
+	case err != nil:
+		return partFailure(channelPart, "list "+kind+"s", err)
+	case inFile:
+		return fail(codeSetInFile, "%s %q stands in the configuration or its file of alert rules: change it there, or take another name", kind, printable(name))
+	}
+	return nil
 }
 
 // withChannelSettings lays what is set over what the channels' processes tell:
@@ -159,23 +181,6 @@ type channelView struct {
 	Secret string `json:"secret,omitempty"`
 }
 
-func (s *Server) channelInFile(r *request, name string) error {
-	channels, err := s.channels()
-	if err != nil {
-		return err
-	}
-	rows, err := channels.Channels(r.ctx)
-	if err != nil {
-		return partFailure(channelPart, "list channels", err)
-	}
-	for _, c := range rows {
-		if c.Name == name && c.Source != readmodel.FromAPI {
-			return notInFile("channel", name)
-		}
-	}
-	return nil
-}
-
 func (s *Server) putChannel(r *request, body []byte) (reply, error) {
 	in, err := s.readAlertBody(r, body, true)
 	if err != nil {
@@ -203,7 +208,7 @@ func (s *Server) putChannel(r *request, body []byte) (reply, error) {
 	if err != nil {
 		return reply{}, asFieldFailure(err)
 	}
-	if err := s.channelInFile(r, in.name); err != nil {
+	if err := s.notInFile(r, timeline.SettingChannel, in.name); err != nil {
 		return reply{}, err
 	}
 	r.audit = append(r.audit, "reason", in.reason, "channel", printable(in.name), "secret_new", secret != "")
@@ -234,19 +239,19 @@ func (s *Server) roomFor(r *request, kind string, most int) error {
 }
 
 func (s *Server) deleteChannel(r *request, _ []byte) (reply, error) {
-	return s.deleteAlertSetting(r, timeline.SettingChannel, s.channelInFile)
+	return s.deleteAlertSetting(r, timeline.SettingChannel)
 }
 
 // deleteAlertSetting deletes what was set; what stands in the configuration is
 // told so.
-func (s *Server) deleteAlertSetting(r *request, kind string, inFile func(*request, string) error) (reply, error) {
+func (s *Server) deleteAlertSetting(r *request, kind string) (reply, error) {
 	name, err := pathText("name", r.c.Params("name"), maxAlertNameBytes)
 	if err != nil {
 		return reply{}, err
 	}
 	v, err := s.settings.one(r.ctx, r.scope.Namespace, kind, name)
 	if errors.Is(err, readmodel.ErrNotFound) {
-		if err := inFile(r, name); err != nil {
+		if err := s.notInFile(r, kind, name); err != nil {
 			return reply{}, err
 		}
 	}

@@ -103,8 +103,14 @@ func TestRulesAreSetAndTried(t *testing.T) {
 	if a := h.do("PUT", base+"/rules/x", "admin", `{"above":1}`).want(400, codeInvalidBody); a.problem().Field != "kind" {
 		t.Errorf("%s", a.body)
 	}
-	var list struct{ Data []readmodel.AlertRule }
+	var list struct {
+		Data     []readmodel.AlertRule
+		Severity readmodel.Severities
+	}
 	h.get("/rules", "reader").want(200).json(&list)
+	if s := list.Severity; s.Thresholds["USD"] != "250" || len(s.Types) != 1 || string(s.Types[0].Match) != `{"type":["mail"]}` || s.Types[0].Severity != timeline.AlertHigh {
+		t.Errorf("%+v", s)
+	}
 	if len(list.Data) != 3 || list.Data[2].Name != "workers die" || list.Data[2].Source != readmodel.FromFile {
 		t.Errorf("%+v", list)
 	}

@@ -53,8 +53,9 @@ type AlertReader interface {
 type ChannelManager interface {
 	// Channels lists the channels of all namespaces, by name.
 	Channels(ctx context.Context) ([]readmodel.Channel, error)
-	// Rules lists the rules of all namespaces, the file's first.
-	Rules(ctx context.Context) ([]readmodel.AlertRule, error)
+	// Rules lists the rules of all namespaces, the file's first, and what decides how
+	// loudly a failed task calls.
+	Rules(ctx context.Context) (readmodel.AlertRules, error)
 	// TestChannel sends a notification that says it is a test, once and at once, and
 	// returns how that went. An error says that it could not be tried.
 	TestChannel(ctx context.Context, namespace, channel string) (readmodel.Delivery, error)

@@ -324,6 +324,7 @@ func (h *harness) operations() {
 		State: timeline.AlertFiring, Title: "payment failed", Namespace: "default", TaskID: "failed", TaskType: "payment", UserID: "u1", StartsAt: at, UpdatedAt: at}})
 	h.ops.AddChannel(readmodel.Channel{Name: "hook", Type: "webhook", Target: "hooks.example.com", MinSeverity: timeline.AlertMedium, Source: readmodel.FromFile})
 	h.ops.AddRule(readmodel.AlertRule{Name: "workers die", Kind: "lost_tasks", Severity: timeline.AlertHigh, Source: readmodel.FromFile, Rule: json.RawMessage(`{"name":"workers die","kind":"lost_tasks","above":3}`)})
+	h.ops.SetSeverity(readmodel.Severities{Thresholds: timeline.Thresholds{"USD": "250"}, Types: []readmodel.TypeSeverity{{Match: json.RawMessage(`{"type":["mail"]}`), Severity: timeline.AlertHigh}}})
 	h.ops.AddDelivery(readmodel.Delivery{ID: "msg_1", Channel: "hook", AlertID: timeline.TaskAlertID("default", "failed"), Title: "payment failed",
 		Severity: timeline.AlertHigh, State: timeline.AlertFiring, Status: readmodel.DeliveryFailed, Attempts: 3, HTTPStatus: 400, QueuedAt: at, LastTryAt: at})
 	h.ops.AddProvider(readmodel.Provider{Provider: "bank", State: timeline.BreakerOpen, Since: at, Opened: 1,

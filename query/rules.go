@@ -20,7 +20,7 @@ func (s *Server) getRules(r *request) error {
 	if err != nil {
 		return err
 	}
-	rows, err := channels.Rules(r.ctx)
+	book, err := channels.Rules(r.ctx)
 	if err != nil {
 		return partFailure(channelPart, "list rules", err)
 	}
@@ -28,7 +28,16 @@ func (s *Server) getRules(r *request) error {
 	if err != nil {
 		return err
 	}
-	return r.answer(fiber.StatusOK, listBody[readmodel.AlertRule]{Data: withRuleSettings(rows, set, r.scope.Namespace)})
+	return r.answer(fiber.StatusOK, ruleList{
+		listBody: listBody[readmodel.AlertRule]{Data: withRuleSettings(book.Rules, set, r.scope.Namespace)}, Severity: book.Severity,
+	})
+}
+
+// ruleList is the list of rules with what decides how loudly a failed task calls,
+// which stands in the file beside them.
+type ruleList struct {
+	listBody[readmodel.AlertRule]
+	Severity readmodel.Severities `json:"severity"`
 }
 
 // withRuleSettings lays what is set over what the processes that evaluate rules
@@ -59,23 +68,6 @@ func withRuleSettings(rows []readmodel.AlertRule, set []timeline.StoredSetting, 
 	return out
 }
 
-func (s *Server) ruleInFile(r *request, name string) error {
-	channels, err := s.channels()
-	if err != nil {
-		return err
-	}
-	rows, err := channels.Rules(r.ctx)
-	if err != nil {
-		return partFailure(channelPart, "list rules", err)
-	}
-	for _, rule := range rows {
-		if rule.Name == name && rule.Source != readmodel.FromAPI {
-			return notInFile("rule", name)
-		}
-	}
-	return nil
-}
-
 func (s *Server) putRule(r *request, body []byte) (reply, error) {
 	in, err := s.readAlertBody(r, body, false)
 	if err != nil {
@@ -88,7 +80,7 @@ func (s *Server) putRule(r *request, body []byte) (reply, error) {
 	if err := settings.Rule(r.scope.Namespace, in.body); err != nil {
 		return reply{}, asFieldFailure(err)
 	}
-	if err := s.ruleInFile(r, in.name); err != nil {
+	if err := s.notInFile(r, timeline.SettingRule, in.name); err != nil {
 		return reply{}, err
 	}
 	stored, err := s.settings.latest(r.ctx, r.scope.Namespace, timeline.SettingRule, in.name)
@@ -113,7 +105,7 @@ func (s *Server) putRule(r *request, body []byte) (reply, error) {
 }
 
 func (s *Server) deleteRule(r *request, _ []byte) (reply, error) {
-	return s.deleteAlertSetting(r, timeline.SettingRule, s.ruleInFile)
+	return s.deleteAlertSetting(r, timeline.SettingRule)
 }
 
 // tryRule says when a rule would have fired, over what is stored.

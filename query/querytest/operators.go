@@ -20,6 +20,7 @@ type Operations struct {
 	alerts     []readmodel.AlertRow
 	channels   []readmodel.Channel
 	rules      []readmodel.AlertRule
+	severity   readmodel.Severities
 	deliveries []readmodel.Delivery
 	providers  []readmodel.Provider
 	history    map[string][]readmodel.BreakerChange
@@ -103,11 +104,14 @@ func (o *Operations) AddRule(r readmodel.AlertRule) {
 }
 
 // Rules implements query.ChannelManager.
-func (o *Operations) Rules(context.Context) ([]readmodel.AlertRule, error) {
+func (o *Operations) Rules(context.Context) (readmodel.AlertRules, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.rules), o.Err
+	return readmodel.AlertRules{Rules: slices.Clone(o.rules), Severity: o.severity}, o.Err
 }
+
+// SetSeverity says what decides how loudly a failed task calls.
+func (o *Operations) SetSeverity(s readmodel.Severities) { o.change(func() { o.severity = s }) }
 
 // TestChannel implements query.ChannelManager.
 func (o *Operations) TestChannel(_ context.Context, _, channel string) (readmodel.Delivery, error) {

@@ -175,6 +175,31 @@ type AlertRule struct {
 	ChangedBy string    `json:"changed_by,omitempty"`
 }
 
+// AlertRules are the alert rules, and what decides how loudly a failed task calls.
+type AlertRules struct {
+	Rules    []AlertRule `json:"rules,omitempty"`
+	Severity Severities  `json:"severity,omitzero"`
+}
+
+// Severities say how loudly a failed task calls: critical from the threshold of
+// its currency on, else high where it moves money, else medium.
+type Severities struct {
+	// Thresholds are by ISO 4217 currency; one that is not listed counts like USD.
+	Thresholds timeline.Thresholds `json:"thresholds"`
+	// Types are exceptions, the first that matches deciding.
+	Types []TypeSeverity `json:"types"`
+}
+
+// TypeSeverity is the severity of the tasks that match.
+type TypeSeverity struct {
+	// Match is as in an alert rule: patterns by label.
+	Match json.RawMessage `json:"match"`
+	// Severity is that of a task below the thresholds; none: as without an exception.
+	Severity timeline.AlertSeverity `json:"severity,omitzero"`
+	// Thresholds stand for those of their currencies.
+	Thresholds timeline.Thresholds `json:"thresholds,omitempty"`
+}
+
 // RuleTrial says when a rule would have fired.
 type RuleTrial struct {
 	From    time.Time    `json:"from"`

@@ -1631,6 +1631,27 @@ export interface components {
             changed_at?: components["schemas"]["Time"];
             changed_by?: string;
         };
+        /**
+         * @description How loudly a failed task calls: critical from the threshold of its currency on (one that is not listed counts like
+         *     USD), else high for a payment or a withdrawal, else medium. Where an agent was given lower thresholds of its own, the
+         *     louder counts. It is set in the file of alert rules.
+         */
+        Severities: {
+            thresholds: components["schemas"]["Thresholds"];
+            /** @description Exceptions; the first that matches decides */
+            types: {
+                /** @description Patterns by label, as in an alert rule: * is any text, ? one byte, ! before it leaves out */
+                match: {
+                    [key: string]: string[];
+                };
+                severity?: components["schemas"]["AlertSeverity"];
+                thresholds?: components["schemas"]["Thresholds"];
+            }[];
+        };
+        /** @description Amounts by ISO 4217 currency, from which on a failed task is critical */
+        Thresholds: {
+            [key: string]: string;
+        };
         RuleTrial: {
             from: components["schemas"]["Time"];
             to: components["schemas"]["Time"];
@@ -4485,12 +4506,32 @@ export interface operations {
                      *           "changed_by": "admin"
                      *         }
                      *       ],
+                     *       "severity": {
+                     *         "thresholds": {
+                     *           "USD": "100",
+                     *           "EUR": "100"
+                     *         },
+                     *         "types": [
+                     *           {
+                     *             "match": {
+                     *               "type": [
+                     *                 "invoice_*"
+                     *               ]
+                     *             },
+                     *             "severity": "high",
+                     *             "thresholds": {
+                     *               "USD": "10"
+                     *             }
+                     *           }
+                     *         ]
+                     *       },
                      *       "next_cursor": null,
                      *       "prev_cursor": null
                      *     }
                      */
                     "application/json": {
                         data: components["schemas"]["AlertRule"][];
+                        severity: components["schemas"]["Severities"];
                         next_cursor: components["schemas"]["Cursor"];
                         prev_cursor: components["schemas"]["Cursor"];
                     };
