@@ -138,6 +138,7 @@ func New(cfg Config, deps Deps) (*Alerting, error) {
 	a.settleChannels()
 	a.force(f)
 	a.loadCounts()
+	a.engine.Restore(a.ofRules())
 	return a, nil
 }
 
@@ -216,8 +217,9 @@ func (a *Alerting) Start(context.Context) error {
 	return nil
 }
 
-// Close stops deliveries that are under way, which will be made again, and
-// writes the state. A second Close does nothing.
+// Close gives deliveries that are under way a second to end; what they were cut off
+// from is made again after the next New. It writes the state. A second Close does
+// nothing.
 func (a *Alerting) Close() error {
 	a.mu.Lock()
 	if a.closed {

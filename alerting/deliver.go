@@ -16,6 +16,9 @@ const (
 	// firstBackoff and longestBackoff bound the wait between two tries.
 	firstBackoff   = time.Second
 	longestBackoff = 5 * time.Minute
+	// lastWord is how long a call that is under way may take to its end when its
+	// channel is stopped: one that is cut off is made again.
+	lastWord = time.Second
 )
 
 // deliverer takes one channel's queue to its notifier. What stands below stats
@@ -73,11 +76,16 @@ func (c *deliverer) start(ctx context.Context) {
 	}
 }
 
-// stop waits until nothing is under way. The lock must not be held.
-func (c *deliverer) stop() {
+// stopping begins what stop waits for.
+func (c *deliverer) stopping() {
 	if c.end != nil {
 		c.end()
 	}
+}
+
+// stop waits until nothing is under way. The lock must not be held.
+func (c *deliverer) stop() {
+	c.stopping()
 	c.wg.Wait()
 	if c.close != nil {
 		c.close()
@@ -103,15 +111,27 @@ func (c *deliverer) run(ctx context.Context) {
 		// What one worker was woken for may be work for all of them.
 		c.poke()
 		began := time.Now()
-		attempt, cancel := context.WithTimeout(ctx, c.timeout)
-		err := c.notifier.Notify(attempt, q.Notification)
-		cancel()
+		err := c.call(ctx, q.Notification)
 		if ctx.Err() != nil && err != nil {
 			c.release(q)
 			return // cut short by stop, so it says nothing of the channel
 		}
 		c.settle(q, err, began, time.Now())
 	}
+}
+
+// call makes one call; when ctx ends it has a last word.
+func (c *deliverer) call(ctx context.Context, n channel.Notification) error {
+	attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-attempt.Done():
+		case <-time.After(lastWord):
+			cancel()
+		}
+	})()
+	return c.notifier.Notify(attempt, n)
 }
 
 func (c *deliverer) release(q *queued) {

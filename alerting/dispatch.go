@@ -8,12 +8,11 @@ import (
 	"time"
 
 	"github.com/tasktrail/tasktrail/alerting/channel"
+	"github.com/tasktrail/tasktrail/alerting/rule"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
 const (
-	// labelRepeat is where the alert of a rule says how often it is told again.
-	labelRepeat = "repeat"
 	// maxGrouped bounds the alerts of one call.
 	maxGrouped = 200
 )
@@ -100,7 +99,7 @@ func (a *Alerting) turn(c *deliverer, al *timeline.Alert, t *told, muted, acknow
 
 func (a *Alerting) repeatOf(al *timeline.Alert, c *deliverer) time.Duration {
 	if c.repeat > 0 {
-		if d, err := time.ParseDuration(al.Labels[labelRepeat]); err == nil && d > 0 && c.kind != channel.Alertmanager {
+		if d, err := time.ParseDuration(al.Labels[rule.LabelRepeat]); err == nil && d > 0 && c.kind != channel.Alertmanager {
 			return d
 		}
 	}

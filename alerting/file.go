@@ -200,6 +200,11 @@ func (a *Alerting) replace(f *file) error {
 	// A worker that is under way needs the lock to come to its end.
 	was := map[*deliverer]bool{}
 	for _, d := range old {
+		if !keeps[d] {
+			d.stopping()
+		}
+	}
+	for _, d := range old {
 		was[d] = true
 		if !keeps[d] {
 			d.stop()

@@ -87,7 +87,7 @@ func (a *Alerting) evaluate(ctx context.Context) {
 
 // evaluator is what one round of evaluation has to know of the one before.
 type evaluator struct {
-	led                       bool
+	led, begun                bool
 	saved, settled, refreshed time.Time
 	failing                   time.Time
 }
@@ -105,13 +105,21 @@ func (a *Alerting) evaluateOnce(ctx context.Context, e *evaluator, now time.Time
 			past = noPast{}
 		}
 		changes, err := a.engine.Evaluate(ctx, now, past, shares)
+		if len(changes) > 0 {
+			// What made them outlives a kill as they do, here and where another takes over.
+			e.saved = now
+			a.saveCounts(now)
+			if err := a.share(ctx, now); err != nil {
+				a.cfg.Logger.Debug("tell other collectors what was found", "error", err)
+			}
+		}
 		a.apply(changes, now, !e.led)
 		a.evaluated(e, err, now)
-	} else if e.led {
+	} else if e.led || !e.begun {
 		a.engine.Forget()
 		a.forgetRules()
 	}
-	e.led = lead
+	e.led, e.begun = lead, true
 	if now.Sub(e.saved) >= countsEvery {
 		e.saved = now
 		a.saveCounts(now)
@@ -137,19 +145,9 @@ func (a *Alerting) fleet(ctx context.Context, now time.Time) (shares []*rule.Sha
 	if a.deps.Fleet == nil || len(a.engine.Rules()) == 0 {
 		return nil, true
 	}
-	lag := time.Duration(0)
-	if a.deps.Past != nil {
-		if l, err := a.deps.Past.IngestLag(ctx); err == nil {
-			lag = l
-		}
-	}
-	ttl := leaseRounds * a.cfg.EvaluateEvery
-	b, err := a.engine.Export(now, lag)
+	err := a.share(ctx, now)
 	if err == nil {
-		err = a.deps.Fleet.Share(ctx, shareName, a.holder, b, ttl+time.Minute)
-	}
-	if err == nil {
-		lead, err = a.deps.Fleet.Lease(ctx, leaseName, a.holder, ttl)
+		lead, err = a.deps.Fleet.Lease(ctx, leaseName, a.holder, a.leaseFor())
 	}
 	var all map[string][]byte
 	if err == nil && lead {
@@ -171,6 +169,26 @@ func (a *Alerting) fleet(ctx context.Context, now time.Time) (shares []*rule.Sha
 		shares = append(shares, s)
 	}
 	return shares, lead
+}
+
+func (a *Alerting) leaseFor() time.Duration { return leaseRounds * a.cfg.EvaluateEvery }
+
+// share tells the others what was counted and found here.
+func (a *Alerting) share(ctx context.Context, now time.Time) error {
+	if a.deps.Fleet == nil {
+		return nil
+	}
+	lag := time.Duration(0)
+	if a.deps.Past != nil {
+		if l, err := a.deps.Past.IngestLag(ctx); err == nil {
+			lag = l
+		}
+	}
+	b, err := a.engine.Export(now, lag)
+	if err != nil {
+		return err
+	}
+	return a.deps.Fleet.Share(ctx, shareName, a.holder, b, a.leaseFor()+time.Minute)
 }
 
 // apply takes what rules found to the channels. Whoever begins to decide raises
@@ -213,11 +231,21 @@ func (a *Alerting) apply(changes []rule.Finding, now time.Time, began bool) {
 func (a *Alerting) forgetRules() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for id, al := range a.state.alerts {
-		if al.Labels["kind"] != "" && al.State != timeline.AlertResolved {
-			a.state.put(record{Forget: &id})
+	for _, al := range a.ofRules() {
+		if al.State != timeline.AlertResolved {
+			a.state.put(record{Forget: &al.ID})
 		}
 	}
+}
+
+// ofRules gives the alerts that rules raised. The lock is held, or nothing runs yet.
+func (a *Alerting) ofRules() (out []*timeline.Alert) {
+	for _, al := range a.state.alerts {
+		if al.Labels[rule.LabelKind] != "" {
+			out = append(out, al)
+		}
+	}
+	return out
 }
 
 // evaluated tells when rules have gone without answers for long.

@@ -9,6 +9,14 @@ import (
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
+// The labels of a rule's alert: its kind, the error's fingerprint where it is about
+// one, and how often it is told again.
+const (
+	LabelKind        = "kind"
+	labelFingerprint = "fingerprint"
+	LabelRepeat      = "repeat"
+)
+
 // Alert gives the alert of a finding. A template of the rule that fails gives
 // way to the kind's own words, and the text says so.
 func (f *Finding) Alert() timeline.Alert {
@@ -17,13 +25,13 @@ func (f *Finding) Alert() timeline.Alert {
 		ID: t.AlertID(), Rule: r.Name, Severity: r.Severity, State: t.State, Namespace: t.Labels[match.Namespace],
 		TaskType: t.Labels[match.Type], Queue: t.Labels[match.Queue], Agent: t.Labels[match.Agent], Provider: t.Labels[match.Provider],
 		UserID: t.Labels[match.User], TaskID: t.TaskID, Condition: t.Condition, Value: t.Value, Text: t.Text, Runbook: r.Runbook,
-		StartsAt: t.Since.UTC(), UpdatedAt: t.Since.UTC(), Title: f.title(), Labels: map[string]string{"kind": string(r.Kind)},
+		StartsAt: t.Since.UTC(), UpdatedAt: t.Since.UTC(), Title: f.title(), Labels: map[string]string{LabelKind: string(r.Kind)},
 	}
 	if t.Detail != "" {
-		a.Labels["fingerprint"] = t.Detail
+		a.Labels[labelFingerprint] = t.Detail
 	}
 	if r.Repeat > 0 {
-		a.Labels["repeat"] = r.Repeat.String()
+		a.Labels[LabelRepeat] = r.Repeat.String()
 	}
 	if !t.FiredAt.IsZero() {
 		a.UpdatedAt = t.FiredAt.UTC()
@@ -52,6 +60,23 @@ func (f *Finding) Alert() timeline.Alert {
 	}
 	a.Title, a.Text = title, text
 	return a
+}
+
+// trackOf gives the finding that an alert is of, where it pends or fires.
+func trackOf(a *timeline.Alert) (*Track, bool) {
+	t := &Track{
+		Condition: a.Condition, Detail: a.Labels[labelFingerprint], State: a.State, Since: a.StartsAt, Value: a.Value, Text: a.Text, TaskID: a.TaskID,
+		Labels: match.Labels{match.Namespace: a.Namespace, match.Type: a.TaskType, match.Queue: a.Queue, match.Agent: a.Agent, match.Provider: a.Provider, match.User: a.UserID},
+	}
+	if a.State == timeline.AlertFiring {
+		t.FiredAt = a.UpdatedAt
+	}
+	for _, r := range [...]Rule{{Name: a.Rule}, {Name: a.Rule, Scope: a.Namespace}} {
+		if t.Rule = r.id(); t.AlertID() == a.ID {
+			return t, true
+		}
+	}
+	return nil, false
 }
 
 // title is what a rule says without a template: its name, the group and, where

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/tasktrail/tasktrail/timeline"
 )
 
 // MaxShareBytes bounds what one collector tells the others.
@@ -87,6 +89,30 @@ func (e *Engine) Import(s *Share) {
 		}
 	}
 	e.takeTracks(s)
+}
+
+// Restore makes of the findings what is known of their alerts, which are kept when
+// they change, while what was counted is kept now and then. Without it a finding
+// would be made, and called, once more. It is for a fresh engine, after Import.
+func (e *Engine) Restore(alerts []*timeline.Alert) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range alerts {
+		t, ok := trackOf(a)
+		if !ok || len(e.tracks) >= maxGroups*4 {
+			continue
+		}
+		k := t.key()
+		old := e.tracks[k]
+		switch {
+		case a.State != timeline.AlertResolved:
+			if old == nil || old.State != t.State || !old.FiredAt.Equal(t.FiredAt) {
+				e.tracks[k] = t
+			}
+		case old != nil && !old.Since.After(a.StartsAt):
+			delete(e.tracks, k) // it was over meanwhile
+		}
+	}
 }
 
 // Adopt takes up what the engine that decided before this one found, where it

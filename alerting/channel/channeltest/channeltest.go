@@ -39,6 +39,8 @@ type Receiver struct {
 	*httptest.Server
 	// Status is what it answers.
 	Status atomic.Int32
+	// Keeps: it takes a call whatever it answers, as one that fails after the fact.
+	Keeps atomic.Bool
 	// RetryAfter goes with every answer where it is set.
 	RetryAfter atomic.Pointer[string]
 
@@ -73,7 +75,7 @@ func New(tb testing.TB, secret string) *Receiver {
 		if err != nil {
 			r.invalid = append(r.invalid, err)
 		}
-		if status < 300 {
+		if status < 300 || r.Keeps.Load() {
 			r.got = append(r.got, c)
 		}
 		r.mu.Unlock()
