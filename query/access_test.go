@@ -114,6 +114,7 @@ func TestAuthorizationMatrix(t *testing.T) {
 		"POST /keys":                                 {"/keys", but(admin, "admin", 201), `{"name":"ci","scopes":["ingest"]}`},
 		"DELETE /keys/:id":                           {"/keys/" + testKey, but(admin, "admin", 204), ""},
 		"GET /tasks/monitoring/health":               {"/tasks/monitoring/health", read, ""},
+		"GET /tasks/monitoring/history":              {"/tasks/monitoring/history", read, ""},
 		"GET /tasks":                                 {"/tasks", read, ""},
 		"GET /tasks/:id":                             {"/tasks/failed", one, ""},
 		"GET /tasks/:id/timeline":                    {"/tasks/failed/timeline", one, ""},

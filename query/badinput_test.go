@@ -78,6 +78,7 @@ func TestBadRanges(t *testing.T) {
 		"/tasks?trace_id=" + strings.Repeat("0", 32): "trace_id", "/tasks?state=failed,": "state",
 		"/tasks?type=" + strings.TrimSuffix(strings.Repeat("a,", 51), ","): "type",
 		"/tasks/monitoring/health?window=59s":                              "window", "/tasks/monitoring/health?window=31d": "window", "/tasks/monitoring/health?window=99999999d": "window",
+		"/tasks/monitoring/history?step=90s": "step", "/tasks/monitoring/history?step=59s": "step", "/tasks/monitoring/history?window=30d&step=1h": "step", "/tasks/monitoring/history?window=1s": "window",
 		"/tasks/x/timeline?run=0": "run", "/tasks/x/timeline?types=gone": "types", "/tasks/x/timeline?after=soon": "after",
 		"/failed-tasks?severity=low": "severity", "/failed-tasks?reason=bad": "reason", "/failed-tasks/x": "id", "/stream": "topics",
 		"/stream?topics=task:": "topics", "/stream?topics=" + url.QueryEscape("task:"+strings.Repeat("a", 256)): "topics", "/stream?topics=everything": "topics",

@@ -87,6 +87,8 @@ func TestEveryRouteAnswersAsDocumented(t *testing.T) {
 		status               int
 	}{
 		{"GET", "/tasks/monitoring/health", "", 200},
+		{"GET", "/tasks/monitoring/history", "", 200},
+		{"GET", "/tasks/monitoring/history?window=30d&step=6h&type=payment", "", 200},
 		{"GET", "/tasks?limit=2", "", 200},
 		{"GET", "/tasks/failed", "", 200},
 		{"GET", "/tasks/done", "", 200},

@@ -42,6 +42,8 @@ type DeadLetterReader interface {
 type HealthReader interface {
 	// Health looks back over the window for what is a rate or a distribution.
 	Health(ctx context.Context, scope readmodel.Scope, window time.Duration) (readmodel.Health, error)
+	// History tells what came to its end over a time, step by step.
+	History(ctx context.Context, scope readmodel.Scope, q readmodel.HistoryQuery) (readmodel.History, error)
 	// Errors lists failures by fingerprint, last seen first.
 	Errors(ctx context.Context, scope readmodel.Scope, filter readmodel.ErrorFilter, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error)
 }

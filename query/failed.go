@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -109,16 +108,4 @@ func (s *Server) foldedLetter(ctx context.Context, scope readmodel.Scope, d time
 		}
 	}
 	return d, nil
-}
-
-func (s *Server) getHealth(r *request) error {
-	window := r.params.duration("window", time.Minute, maxWindow, time.Hour)
-	if err := r.params.err(); err != nil {
-		return err
-	}
-	h, err := s.health.read(r.ctx, r.scope, window)
-	if err != nil {
-		return readFailure("read health", err)
-	}
-	return r.answer(fiber.StatusOK, viewHealth(h, r.scope.UserID != ""))
 }

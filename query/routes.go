@@ -13,6 +13,7 @@ func (s *Server) apiRoutes() []route {
 	return []route{
 		// Before /tasks/:id, so that no task can take its name.
 		{method: "GET", path: "/tasks/monitoring/health", access: accessRead, params: []string{"window"}, handle: s.getHealth},
+		{method: "GET", path: "/tasks/monitoring/history", access: accessRead, params: []string{"window", "step", "type"}, handle: s.getHistory},
 		{method: "GET", path: "/tasks", access: accessRead, params: tasks, handle: s.getTasks},
 		{method: "GET", path: "/tasks/:id", access: accessRead, handle: s.getTask},
 		{method: "GET", path: "/tasks/:id/timeline", access: accessRead, params: []string{"types", "severity", "run", "after"}, handle: s.getTimeline},

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tasktrail/tasktrail/timeline"
+	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
 // Errors of the service's life.
@@ -52,7 +53,8 @@ type Server struct {
 	streams  *quota
 	overlay  *overlay
 	settings *settings
-	health   *healthCache
+	health   *readCache[healthKey, readmodel.Health]
+	history  *readCache[historyKey, readmodel.History]
 	locks    *taskLocks
 	packer   *packer
 	working  chan struct{} // one token a request in work
@@ -121,7 +123,12 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		locks:    newTaskLocks(), packer: newPacker(), working: make(chan struct{}, cfg.MaxConcurrent),
 	}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
-	s.health = newHealthCache(s.base, deps.Reader, cfg.HealthTTL, cfg.QueryTimeout, deps.Now)
+	s.health = newReadCache(s.base, cfg.HealthTTL, cfg.QueryTimeout, deps.Now, func(ctx context.Context, k healthKey) (readmodel.Health, error) {
+		return deps.Reader.Health(ctx, k.scope, k.window)
+	})
+	s.history = newReadCache(s.base, historyTTL, cfg.QueryTimeout, deps.Now, func(ctx context.Context, k historyKey) (readmodel.History, error) {
+		return deps.Reader.History(ctx, k.scope, k.query)
+	})
 	s.streamBase, s.cancelStreams = context.WithCancelCause(s.base)
 	s.bulkBase, s.cancelBulks = context.WithCancelCause(s.base)
 	s.bulks, s.bulksDone = newBulks(s), make(chan struct{})

@@ -123,6 +123,13 @@ func BenchmarkRead(b *testing.B) {
 	letters := func(f readmodel.DeadLetterFilter) func(int) error {
 		return func(int) error { _, err := s.DeadLetters(b.Context(), everything, f, page); return err }
 	}
+	history := func(scope readmodel.Scope, window, step time.Duration) func(int) error {
+		return func(int) error {
+			to := time.Now().Truncate(time.Minute)
+			_, err := s.History(b.Context(), scope, readmodel.HistoryQuery{From: readmodel.HistoryStep(to.Add(-window), step), To: to, Step: step})
+			return err
+		}
+	}
 	hour := readmodel.Range{From: time.Now().Add(-time.Hour)}
 	for _, c := range []struct {
 		name string
@@ -133,6 +140,9 @@ func BenchmarkRead(b *testing.B) {
 			return err
 		}},
 		{"Health", func(int) error { _, err := s.Health(b.Context(), everything, time.Hour); return err }},
+		{"History/hour", history(everything, time.Hour, time.Minute)},
+		{"History/week", history(everything, 7*24*time.Hour, 2*time.Hour)},
+		{"History/user", history(readmodel.Scope{UserID: "user-7"}, time.Hour, time.Minute)},
 		{"Tasks/all", list(readmodel.TaskFilter{})},
 		{"Tasks/queue", list(readmodel.TaskFilter{Queues: []string{"queue-3"}})},
 		{"Tasks/failed", list(readmodel.TaskFilter{States: []timeline.State{timeline.StateFailed}})},
@@ -221,5 +231,10 @@ func filled(b *testing.B, s *store.Store, fill storetest.Filling) {
 	if err := s.Rollup(b.Context(), time.Now().Add(-2*time.Hour)); err != nil {
 		b.Fatal(err)
 	}
+	rolling := time.Now()
+	if err := s.RollupMinutes(b.Context(), time.Now().AddDate(0, 0, -8)); err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("a week rolled up by the minute in %v", time.Since(rolling).Round(time.Millisecond))
 	b.Logf("%d events written in %v", n, time.Since(began).Round(time.Second))
 }

@@ -18,7 +18,7 @@ import (
 func (s *Store) CountRows(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	out := map[string]uint64{}
-	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "troubles", "open_tasks", "fingerprint_tasks", "task_times", "user_tasks", "reference_tasks", "letter_tasks", "dead_letters", "dead_letter_ids", "failures", "breakers", "requests", "ledger", "gaps"} {
+	for _, table := range []string{"events", "task_state", "outcomes", "outcome_marks", "outcome_minutes", "troubles", "open_tasks", "fingerprint_tasks", "task_times", "user_tasks", "reference_tasks", "letter_tasks", "dead_letters", "dead_letter_ids", "failures", "breakers", "requests", "ledger", "gaps"} {
 		var n uint64
 		if err := s.read.QueryRow(tb.Context(), "SELECT count() FROM {table:Identifier}", clickhouse.Named("table", table)).Scan(&n); err != nil {
 			tb.Fatal(err)
@@ -74,6 +74,19 @@ func (s *Store) StaleSlots(tb testing.TB, from time.Time) int {
 	n := 0
 	for _, slots := range stale {
 		n += len(slots)
+	}
+	return n
+}
+
+// StaleMinutes counts the minutes without a rollup of their rows.
+func (s *Store) StaleMinutes(tb testing.TB, from time.Time) (n int) {
+	tb.Helper()
+	batches, _, err := s.staleMinutes(tb.Context(), from)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, b := range batches {
+		n += len(b.minutes)
 	}
 	return n
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -71,21 +70,8 @@ func (o *outcomes) add(p *outcomes) {
 	}
 }
 
-// quantile returns the middle of the bucket that holds it.
 func (o *outcomes) quantile(q float64) timeline.Millis {
-	rank := uint64(math.Ceil(q * float64(o.attempts)))
-	var seen uint64
-	keys := make([]uint16, 0, len(o.durations))
-	for k := range o.durations {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if seen += o.durations[k]; seen >= rank {
-			return timeline.Millis(math.Exp2((float64(k)+0.5)/bucketsPerDoubling) - 1)
-		}
-	}
-	return 0
+	return readmodel.BucketQuantile(o.durations, bucketsPerDoubling, o.attempts, q)
 }
 
 func (o *outcomes) execution() readmodel.ExecutionTime {
@@ -235,8 +221,8 @@ func (s *Store) rollupSoon(from time.Time, pause time.Duration) {
 		return
 	}
 	s.beside(func(ctx context.Context) {
-		if err := s.Rollup(ctx, from); err != nil && s.closing.Err() == nil {
-			s.cfg.Logger.Warn("outcomes are not rolled up; reading health is slower until they are", "error", err)
+		if err := errors.Join(s.Rollup(ctx, from), s.RollupMinutes(ctx, from)); err != nil && s.closing.Err() == nil {
+			s.cfg.Logger.Warn("outcomes are not rolled up; reading health and its history is slower until they are", "error", err)
 		}
 	})
 }

@@ -259,6 +259,20 @@ func (s *Store) Health(ctx context.Context, scope readmodel.Scope, window time.D
 	return h, nil
 }
 
+// History implements query.HealthReader.
+func (s *Store) History(ctx context.Context, scope readmodel.Scope, q readmodel.HistoryQuery) (readmodel.History, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.read(ctx); err != nil {
+		return readmodel.History{}, err
+	}
+	var rows []readmodel.HistoryRow
+	for _, events := range s.byTask(scope) {
+		rows = append(rows, readmodel.TaskHistory(q, events)...)
+	}
+	return readmodel.HistoryOf(q, rows), nil
+}
+
 // Errors implements query.HealthReader.
 func (s *Store) Errors(ctx context.Context, scope readmodel.Scope, f readmodel.ErrorFilter, page readmodel.Page) (readmodel.List[readmodel.ErrorGroup], error) {
 	s.mu.Lock()

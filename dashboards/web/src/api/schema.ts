@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tasks/monitoring/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Throughput, failure rate and execution times over time, by type of task
+         * @description What came to its end within the window, in steps without a gap, the oldest first, and for each type of task over the whole window. It ends with the last whole minute; the last step may be shorter than the others. A token of one user gets what that user's tasks came to. Quantiles are off by 2.2 % at most.
+         */
+        get: operations["getHealthHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tasks": {
         parameters: {
             query?: never;
@@ -1847,6 +1867,35 @@ export interface components {
             stale?: string;
             omitted?: components["schemas"]["Omitted"];
         };
+        /** @description What runs and attempts came to within a time */
+        Outcomes: {
+            completed_runs: number;
+            failed_runs: number;
+            cancelled_runs: number;
+            lost_runs: number;
+            /** @description Those that were added */
+            dead_letters: number;
+            /** @description failed / (failed + completed) runs */
+            failure_rate: number;
+            failed_attempts: number;
+            execution_time: components["schemas"]["ExecutionTime"];
+        };
+        HealthHistory: {
+            from: components["schemas"]["Time"];
+            to: components["schemas"]["Time"];
+            step_ms: components["schemas"]["Millis"];
+            /** @description The one the points are of; missing for all */
+            type?: string;
+            points: ({
+                /** @description When the step begins */
+                at: components["schemas"]["Time"];
+            } & components["schemas"]["Outcomes"])[];
+            total: components["schemas"]["Outcomes"];
+            /** @description The busiest first; of a type that is not known the name is empty */
+            types: ({
+                type: string;
+            } & components["schemas"]["Outcomes"])[];
+        };
         Accepted: {
             task_id: string;
             run: number;
@@ -2188,6 +2237,109 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getHealthHistory: {
+        parameters: {
+            query?: {
+                /** @description The namespace, for tokens that are bound to none. A bound token may name its own. */
+                namespace?: components["parameters"]["namespace"];
+                /**
+                 * @description How far back it goes, such as 90m, 6h or 7d; one minute to 30 days. It begins with a whole step.
+                 * @example 1h
+                 */
+                window?: string;
+                /**
+                 * @description How long a step is, in whole minutes and at most 500 steps in the window. Without it there are up to about a hundred.
+                 * @example 5m
+                 */
+                step?: string;
+                /**
+                 * @description Points and total of the tasks of one type alone.
+                 * @example payment
+                 */
+                type?: components["schemas"]["Name"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The history */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "from": "2026-01-31T11:59:00Z",
+                     *       "to": "2026-01-31T12:00:00Z",
+                     *       "step_ms": 60000,
+                     *       "points": [
+                     *         {
+                     *           "at": "2026-01-31T11:59:00Z",
+                     *           "completed_runs": 94,
+                     *           "failed_runs": 1,
+                     *           "cancelled_runs": 0,
+                     *           "lost_runs": 0,
+                     *           "dead_letters": 1,
+                     *           "failure_rate": 0.0105,
+                     *           "failed_attempts": 3,
+                     *           "execution_time": {
+                     *             "count": 98,
+                     *             "average_ms": 84.2,
+                     *             "p50_ms": 70,
+                     *             "p95_ms": 210,
+                     *             "p99_ms": 480
+                     *           }
+                     *         }
+                     *       ],
+                     *       "total": {
+                     *         "completed_runs": 94,
+                     *         "failed_runs": 1,
+                     *         "cancelled_runs": 0,
+                     *         "lost_runs": 0,
+                     *         "dead_letters": 1,
+                     *         "failure_rate": 0.0105,
+                     *         "failed_attempts": 3,
+                     *         "execution_time": {
+                     *           "count": 98,
+                     *           "average_ms": 84.2,
+                     *           "p50_ms": 70,
+                     *           "p95_ms": 210,
+                     *           "p99_ms": 480
+                     *         }
+                     *       },
+                     *       "types": [
+                     *         {
+                     *           "type": "payment",
+                     *           "completed_runs": 94,
+                     *           "failed_runs": 1,
+                     *           "cancelled_runs": 0,
+                     *           "lost_runs": 0,
+                     *           "dead_letters": 1,
+                     *           "failure_rate": 0.0105,
+                     *           "failed_attempts": 3,
+                     *           "execution_time": {
+                     *             "count": 98,
+                     *             "average_ms": 84.2,
+                     *             "p50_ms": 70,
+                     *             "p95_ms": 210,
+                     *             "p99_ms": 480
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HealthHistory"];
                 };
             };
             400: components["responses"]["Problem"];

@@ -31,13 +31,15 @@ func (s *slowHealth) Health(_ context.Context, scope readmodel.Scope, _ time.Dur
 func TestHealthIsReadOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := &slowHealth{}
-		c := newHealthCache(t.Context(), reader, 500*time.Millisecond, 10*time.Second, time.Now)
+		c := newReadCache(t.Context(), 500*time.Millisecond, 10*time.Second, time.Now, func(ctx context.Context, k healthKey) (readmodel.Health, error) {
+			return reader.Health(ctx, k.scope, k.window)
+		})
 		ask := func(user string) {
 			t.Helper()
 			var wg sync.WaitGroup
 			for range 20 {
 				wg.Go(func() {
-					if h, err := c.read(t.Context(), readmodel.Scope{UserID: user}, time.Hour); h.Stale != user || (err != nil) != (reader.err != nil) {
+					if h, err := c.read(t.Context(), healthKey{readmodel.Scope{UserID: user}, time.Hour}); h.Stale != user || (err != nil) != (reader.err != nil) {
 						t.Errorf("%+v, %v", h, err)
 					}
 				})
@@ -67,18 +69,18 @@ func TestHealthIsReadOnceForAll(t *testing.T) {
 		reader.err = nil
 		gone, cancel := context.WithCancel(t.Context())
 		go func() {
-			if _, err := c.read(gone, readmodel.Scope{}, time.Hour); err != nil {
+			if _, err := c.read(gone, healthKey{readmodel.Scope{}, time.Hour}); err != nil {
 				t.Errorf("the first who asked: %v", err)
 			}
 		}()
 		synctest.Wait()
 		second, giveUp := context.WithCancel(t.Context())
 		giveUp()
-		if _, err := c.read(second, readmodel.Scope{}, time.Hour); !errors.Is(err, context.Canceled) {
+		if _, err := c.read(second, healthKey{readmodel.Scope{}, time.Hour}); !errors.Is(err, context.Canceled) {
 			t.Errorf("one who gave up: %v", err)
 		}
 		cancel()
-		if _, err := c.read(t.Context(), readmodel.Scope{}, time.Hour); err != nil {
+		if _, err := c.read(t.Context(), healthKey{readmodel.Scope{}, time.Hour}); err != nil {
 			t.Errorf("the other: %v", err)
 		}
 	})
