@@ -9,6 +9,7 @@ export type Entry = TimelineEvent | Gap;
 export type Attempt = S["Attempt"];
 export type DeadLetter = S["DeadLetter"];
 export type Health = S["Health"];
+export type History = S["HealthHistory"];
 export type ErrorGroup = S["ErrorGroup"];
 export type Principal = S["Principal"];
 export type Retry = S["Retry"];
