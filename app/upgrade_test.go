@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -12,10 +13,18 @@ import (
 	"github.com/tasktrail/tasktrail/store/storetest"
 )
 
-// A data directory that the oldest release filled is brought up to date by the
-// next start: every timeline, list and dead letter is there, what operators do to
-// an old dead letter counts, and new tasks come beside the old ones.
-func TestTheOldestDataDirectoryIsBroughtUpToDate(t *testing.T) {
+// A data directory that an earlier release filled, the oldest or the last, is
+// brought up to date by the next start: every timeline, list and dead letter is
+// there, what operators do to an old dead letter counts, and new tasks come beside
+// the old ones.
+func TestOldDataDirectoriesAreBroughtUpToDate(t *testing.T) {
+	releases := storetest.Releases(t)
+	for _, version := range []int{releases[0], releases[len(releases)-1]} {
+		t.Run(fmt.Sprint("schema ", version), func(t *testing.T) { broughtUpToDate(t, version) })
+	}
+}
+
+func broughtUpToDate(t *testing.T, version int) {
 	u := uptest.Start(t)
 	if err := u.Process.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -24,7 +33,7 @@ func TestTheOldestDataDirectoryIsBroughtUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storetest.OldRelease(t, p.DSN(), storetest.Released(t)[0].Version)
+	storetest.OldRelease(t, p.DSN(), version)
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +70,10 @@ func TestTheOldestDataDirectoryIsBroughtUpToDate(t *testing.T) {
 	var pending list
 	if _, err := u.Call("GET", "/failed-tasks?status=pending", "", &pending); err != nil || len(pending.Data) != states["failed"] {
 		t.Fatalf("%d dead letters wait (%v), want %d", len(pending.Data), err, states["failed"])
+	}
+	var paid list
+	if _, err := u.Call("GET", "/tasks?limit=200&payment_reference=INV-7", "", &paid); err != nil || (version > 1 && len(paid.Data) != len(lives)) {
+		t.Errorf("%d tasks of their payment (%v), want %d", len(paid.Data), err, len(lives))
 	}
 	letter := pending.Data[0]
 	if _, err := u.Call("POST", "/failed-tasks/"+letter.ID+"/discard", `{"reason":"paid by hand"}`, nil); err != nil {

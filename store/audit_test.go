@@ -10,10 +10,11 @@ import (
 	"github.com/tasktrail/tasktrail/timeline/readmodel"
 )
 
-func TestTheAuditTrail(t *testing.T) {
-	s := open(t)
+// audited makes the events of an audit trail.
+func audited(t *testing.T, n int) []timeline.Event {
+	t.Helper()
 	var events []timeline.Event
-	for i := range 30 {
+	for i := range n {
 		at := start.Add(time.Duration(i/2) * time.Millisecond)
 		a := readmodel.AuditRecord{
 			ID: ids.Next(at), At: at, Namespace: "default", Actor: fmt.Sprintf("key:%d", i%3), Action: "POST /tasks/:id/retry",
@@ -27,6 +28,12 @@ func TestTheAuditTrail(t *testing.T) {
 		e.ID = a.ID
 		events = append(events, e)
 	}
+	return events
+}
+
+func TestTheAuditTrail(t *testing.T) {
+	s := open(t)
+	events := audited(t, 30)
 	write(t, s, events...)
 	write(t, s, events...) // once more, in another batch
 	if kept, err := s.Settings(t.Context(), "default", timeline.SettingAudit); err != nil || len(kept) != 0 {

@@ -18,6 +18,7 @@ const localSuffix = "_local"
 var (
 	createTable = regexp.MustCompile(`(?s)^CREATE TABLE IF NOT EXISTS (\w+)\n\((.*?)\n\)\nENGINE = (\w+)(\(.*?\))?(.*)$`)
 	createView  = regexp.MustCompile(`(?s)^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+) AS(.*)$`)
+	insertRows  = regexp.MustCompile(`^INSERT INTO \w+ `)
 	readsFrom   = regexp.MustCompile(`\bFROM (\w+)`)
 	column      = regexp.MustCompile(`(?m)^    (\w+) `)
 	sqlComment  = regexp.MustCompile(`(?m)^\s*--.*$\n?`)
@@ -51,8 +52,8 @@ func onCluster(statement, cluster string) ([]string, error) {
 		return []string{"CREATE MATERIALIZED VIEW IF NOT EXISTS " + m[1] + on + " TO " + m[2] + localSuffix + " AS" +
 			readsFrom.ReplaceAllString(m[3], "FROM ${1}"+localSuffix)}, nil
 	}
-	if statement == "SELECT 1" {
-		return []string{statement}, nil
+	if statement == "SELECT 1" || insertRows.MatchString(statement) {
+		return []string{statement}, nil // from a distributed table into another
 	}
 	return nil, fmt.Errorf("a statement of the migrations has no form for clusters: %.80s", statement)
 }

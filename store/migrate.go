@@ -17,6 +17,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// longestMigration bounds one statement of a migration: those that go through all
+// events take a minute for some twenty million.
+const longestMigration = 6 * time.Hour
+
 // Migrate brings the database's tables to what this version needs, and creates
 // the database where it is missing. It may run any number of times and in
 // several processes at once: every statement creates what is not there, and a
@@ -37,7 +41,7 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	if err := createDatabase(ctx, *opt, s.cfg.Cluster); err != nil {
 		return fmt.Errorf("migrate: create the database: %w", err)
 	}
-	opt.ReadTimeout = 5 * time.Minute
+	opt.ReadTimeout = longestMigration
 	db := clickhouse.OpenDB(opt)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	files, err := fs.Sub(migrations, "migrations")

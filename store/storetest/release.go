@@ -21,9 +21,9 @@ import (
 	"github.com/tasktrail/tasktrail/internal/proctest"
 )
 
-// inputs are the tables the writer of every release so far inserts into. They
-// store nothing, so what goes in is taken from copies.
-var inputs = []string{"events_in", "tasks_in"}
+// inputs are the tables the writer inserts into; the first two store nothing, so
+// what goes in is taken from copies.
+var inputs = []string{"events_in", "tasks_in", "reference_tasks"}
 
 func releaseFile(tb testing.TB, version int) string {
 	return filepath.Join(proctest.Root(tb), "store", "testdata", "releases", fmt.Sprintf("%05d.txt", version))
@@ -97,6 +97,25 @@ func OldRelease(tb testing.TB, dsn string, version int) {
 	if err := lines.Err(); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Releases are the versions of the schema of which it is kept what their writer
+// inserted, the oldest first.
+func Releases(tb testing.TB) []int {
+	tb.Helper()
+	files, err := os.ReadDir(filepath.Dir(releaseFile(tb, 1)))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var out []int
+	for _, f := range files {
+		n, err := strconv.Atoi(strings.TrimSuffix(f.Name(), ".txt"))
+		if err != nil {
+			tb.Fatalf("%s: %v", f.Name(), err)
+		}
+		out = append(out, n)
+	}
+	return out
 }
 
 // Migration is one that databases were made by.
