@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go: a C compiler (the race detector), Node
 # with npm (the engine library), redis-server, PostgreSQL (River's tests),
-# prometheus-alertmanager (alerts are forwarded to it); with the argument chromium,
+# prometheus-alertmanager (alerts are forwarded to it), Celery and Sidekiq (their
+# examples); with the argument chromium,
 # the browser of the UI's tests too. On Debian and its kin the
 # missing packages are installed where this user may; elsewhere, and where the user
 # may not, it says what is missing and stops.
@@ -14,6 +15,9 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 # Debian keeps the server's programs out of PATH.
 command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 command -v prometheus-alertmanager >/dev/null || missing+=(prometheus-alertmanager)
+# Debian's Python has Debian's packages; the first of PATH may be another.
+python3 -c 'import celery, redis' 2>/dev/null || /usr/bin/python3 -c 'import celery, redis' 2>/dev/null || missing+=(python3-celery python3-redis)
+command -v sidekiq >/dev/null || missing+=(ruby-sidekiq)
 [ "${1:-}" = chromium ] && ! command -v chromium >/dev/null && missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

@@ -4,33 +4,42 @@ package doctest
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-var snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
+// languages are the names of snippets whose code is in files of these kinds.
+var languages = map[string]string{".go": "go", ".js": "js", ".py": "python", ".rb": "ruby", ".ru": "ruby"}
 
-// Snippets fails where a piece of Go in the guide does not stand, line for line, in
-// the example, which is compiled and run, and where the guide has fewer than least
-// of them. Indentation does not count.
-func Snippets(t testing.TB, guide, example string, least int) {
+// Snippets fails where a piece of code in the guide, in the language of the examples,
+// does not stand, line for line, in one of them, which are compiled and run, and where
+// the guide has fewer than least of them. Indentation does not count.
+func Snippets(t testing.TB, guide string, least int, examples ...string) {
 	t.Helper()
 	text, err := os.ReadFile(guide)
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, err := os.ReadFile(example)
-	if err != nil {
-		t.Fatal(err)
+	var code []string
+	language := languages[filepath.Ext(examples[0])]
+	for _, path := range examples {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code = append(code, unindented(b))
 	}
-	snippets := snippet.FindAllSubmatch(text, -1)
+	snippets := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(text, -1)
 	if len(snippets) < least {
 		t.Fatalf("%d snippets in %s", len(snippets), guide)
 	}
 	for _, s := range snippets {
-		if !strings.Contains(unindented(code), unindented(s[1])) {
-			t.Errorf("not in %s:\n%s", example, s[1])
+		want := unindented(s[1])
+		if !slices.ContainsFunc(code, func(c string) bool { return strings.Contains(c, want) }) {
+			t.Errorf("not in %s:\n%s", strings.Join(examples, ", "), s[1])
 		}
 	}
 }
@@ -38,7 +47,7 @@ func Snippets(t testing.TB, guide, example string, least int) {
 func unindented(code []byte) string {
 	var b strings.Builder
 	for line := range strings.Lines(string(code)) {
-		b.WriteString(strings.TrimLeft(line, "\t"))
+		b.WriteString(strings.TrimLeft(line, "\t "))
 	}
 	return b.String()
 }

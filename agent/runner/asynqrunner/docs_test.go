@@ -7,5 +7,5 @@ import (
 )
 
 func TestTheGuideIsWhatTheExamplesDo(t *testing.T) {
-	doctest.Snippets(t, "../../../docs/runners/asynq.md", "example_test.go", 4)
+	doctest.Snippets(t, "../../../docs/runners/asynq.md", 4, "example_test.go")
 }

@@ -7,5 +7,5 @@ import (
 )
 
 func TestTheGuideIsWhatTheExamplesDo(t *testing.T) {
-	doctest.Snippets(t, "../../../docs/runners/river.md", "example_test.go", 4)
+	doctest.Snippets(t, "../../../docs/runners/river.md", 4, "example_test.go")
 }
