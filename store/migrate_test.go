@@ -129,6 +129,14 @@ func TestRetentionIsAppliedWhereItDiffers(t *testing.T) {
 // would not get the change. The sums list those; a new file is added to them when
 // it is released (sha256sum *.sql > SHA256SUMS, in the folder of migrations).
 func TestReleasedMigrationsStand(t *testing.T) {
+	numbers := map[string]string{}
+	for name := range store.Migrations(t, "") {
+		number, _, _ := strings.Cut(name, "_")
+		if other := numbers[number]; other != "" {
+			t.Errorf("%s and %s have one number", name, other)
+		}
+		numbers[number] = name
+	}
 	released := storetest.Released(t)
 	if len(released) == 0 {
 		t.Fatal("no migration is listed")
