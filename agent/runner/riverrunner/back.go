@@ -106,25 +106,25 @@ func askedToCancel(job *rivertype.JobRow) bool {
 	return json.Unmarshal(job.Metadata, &m) == nil && m.At != nil
 }
 
-// find looks up the job of a run; nil where its task's id is not River's.
+// find looks up the job of a run; nil where there may be one that does not say whose
+// it is.
 func (b *back) find(ctx context.Context, c timeline.Command) (*rivertype.JobRow, error) {
-	if c.Run <= 1 {
-		id, ok := b.r.jobID(c.Task.ID)
-		if !ok {
-			return nil, nil
-		}
+	id, rivers := b.r.jobID(c.Task.ID)
+	if c.Run <= 1 && rivers {
 		return b.client.JobGet(ctx, id)
 	}
-	own, err := json.Marshal(map[string]any{metaKey: meta{TaskID: c.Task.ID, Run: c.Run}})
+	own, err := json.Marshal(map[string]any{metaKey: meta{TaskID: c.Task.ID, Run: max(c.Run, 1)}})
 	if err != nil {
 		return nil, err
 	}
-	list, err := b.client.JobList(ctx, river.NewJobListParams().Metadata(string(own)).First(1))
-	if err != nil {
+	list, err := b.client.JobList(ctx, river.NewJobListParams().Metadata(string(own)).OrderBy(river.JobListOrderByID, river.SortOrderDesc).First(1))
+	switch {
+	case err != nil:
 		return nil, err
+	case len(list.Jobs) > 0:
+		return list.Jobs[0], nil
+	case c.Run <= 1: // it may be there, inserted past us and not marked yet
+		return nil, nil
 	}
-	if len(list.Jobs) == 0 {
-		return nil, rivertype.ErrNotFound
-	}
-	return list.Jobs[0], nil
+	return nil, rivertype.ErrNotFound
 }

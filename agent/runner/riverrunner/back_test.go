@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tasktrail/tasktrail/agent"
@@ -199,5 +200,66 @@ func TestRetryOfARedactedJob(t *testing.T) {
 	list, err := w.client.JobList(t.Context(), river.NewJobListParams().OrderBy(river.JobListOrderByID, river.SortOrderAsc).First(10))
 	if err != nil || len(list.Jobs) != 2 || string(list.Jobs[1].EncodedArgs) != `{"plan": ["permanent"]}` {
 		t.Errorf("%d jobs, %v, the second run's with %s", len(list.Jobs), err, list.Jobs[len(list.Jobs)-1].EncodedArgs)
+	}
+}
+
+// A task that has an id of its own is found by it: taken out of the queue while it
+// waits, and its arguments where what is on record of them was redacted.
+func TestATaskWithAnIDOfItsOwn(t *testing.T) {
+	describe := func(job *rivertype.JobRow) agent.Task {
+		var args struct{ Plan []string }
+		if json.Unmarshal(job.EncodedArgs, &args) != nil || len(args.Plan) < 3 {
+			return agent.Task{}
+		}
+		return agent.Task{Task: timeline.Task{ID: args.Plan[2]}}
+	}
+	w := newWorld(t, options{
+		agent:  agent.Config{Redact: redact.Config{Patterns: []*regexp.Regexp{regexp.MustCompile("permanent")}}},
+		config: riverrunner.Config{Describe: describe},
+	})
+	// As a program would that knows nothing of Tasktrail.
+	past, err := river.NewClient(riverpgxv5.New(w.pool), &river.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_, job := w.insert(&river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour), Metadata: []byte(`{"theirs":1}`)}, "ok", "ok", "waits")
+	w.rec.Collector().Send(cancelOf("waits", 1))
+	w.wantLife("waits", []string{"r1 task_created", "r1 task_cancelled"})
+	if row := w.wantState(job, rivertype.JobStateCancelled); !strings.Contains(string(row.Metadata), `"theirs": 1`) {
+		t.Errorf("the job's own metadata are gone: %s", row.Metadata)
+	}
+
+	w.insert(nil, "permanent", "permanent", "ours")
+	res, err := past.Insert(t.Context(), planArgs{[]string{"permanent", "permanent", "theirs"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantState(res.Job.ID, rivertype.JobStateCancelled) // from then on River's table says whose it is
+	for _, id := range []string{"ours", "theirs"} {
+		w.wantLife(id, lives(t)["permanent"])
+		c := retryOf(w.letter(id), "")
+		c.KeptInput, c.Input = true, nil
+		w.rec.Collector().Send(c)
+		w.wantLife(id, slices.Concat(lives(t)["permanent"], []string{
+			"r2 task_retried", "r2 task_started", "r2 a1 attempt_started", "r2 a1 attempt_failed", "r2 task_failed", "r2 moved_to_dlq",
+		}))
+	}
+	// The second run's arguments are kept with its own job.
+	c := retryOf(w.letter("ours"), "")
+	c.ID, c.Run, c.KeptInput, c.Input = timeline.CommandID("default", "ours", 3), 3, true, nil
+	w.rec.Collector().Send(c)
+	eventually(t, "the third run failed", func() (bool, string) {
+		life := w.rec.Life("ours")
+		return slices.Contains(life, "r3 moved_to_dlq"), strings.Join(life, ", ")
+	})
+	list, err := w.client.JobList(t.Context(), river.NewJobListParams().OrderBy(river.JobListOrderByID, river.SortOrderAsc).First(10))
+	if err != nil || len(list.Jobs) != 6 {
+		t.Fatalf("%d jobs, %v", len(list.Jobs), err)
+	}
+	for _, job := range list.Jobs[3:] {
+		if !strings.Contains(string(job.EncodedArgs), `"permanent", "permanent"`) {
+			t.Errorf("a retry was inserted with %s", job.EncodedArgs)
+		}
 	}
 }

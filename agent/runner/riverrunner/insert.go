@@ -26,10 +26,13 @@ func (r *Runner) insertMany(ctx context.Context, params []*rivertype.JobInsertPa
 			key := sha256.Sum256([]byte("tasktrail " + m.TaskID + ":r" + strconv.Itoa(m.Run)))
 			p.UniqueKey, p.UniqueStates = key[:], allStates
 			continue
-		case len(trace) == 0:
+		case len(trace) > 0:
+			m.Trace = trace
+		}
+		r.own(&m, r.cfg.Describe(unborn(p)).ID)
+		if m.TaskID == "" && len(m.Trace) == 0 {
 			continue
 		}
-		m.Trace = trace
 		// Metadata that are no JSON object are for River to refuse.
 		if with, err := m.add(p.Metadata); err == nil {
 			p.Metadata = with
@@ -54,6 +57,18 @@ func (r *Runner) insertMany(ctx context.Context, params []*rivertype.JobInsertPa
 		}
 	}
 	return results, nil
+}
+
+// unborn is what is known of a job before River has inserted it.
+func unborn(p *rivertype.JobInsertParams) *rivertype.JobRow {
+	job := &rivertype.JobRow{
+		EncodedArgs: p.EncodedArgs, Kind: p.Kind, MaxAttempts: p.MaxAttempts, Metadata: p.Metadata, Priority: p.Priority,
+		Queue: p.Queue, State: p.State, Tags: p.Tags,
+	}
+	if p.ScheduledAt != nil {
+		job.ScheduledAt = *p.ScheduledAt
+	}
+	return job
 }
 
 type created struct {

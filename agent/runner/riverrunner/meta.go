@@ -21,9 +21,11 @@ const kindKey = "river.kind"
 
 // meta is what a job carries that River's own fields cannot.
 type meta struct {
-	// TaskID, Run, Command and Edits are those of a later run.
-	TaskID  string `json:"task_id,omitempty"`
-	Run     int    `json:"run,omitempty"`
+	// TaskID and Run are those of a later run, and of a first one whose task's id is
+	// not River's, so that its job is found by it.
+	TaskID string `json:"task_id,omitempty"`
+	Run    int    `json:"run,omitempty"`
+	// Command and Edits are those of a later run.
 	Command string `json:"command_id,omitempty"`
 	Edits   int    `json:"input_edits,omitempty"`
 	// Trace is the trace context of the side that inserted.
@@ -70,6 +72,19 @@ func (m *meta) add(metadata []byte) ([]byte, error) {
 
 func (r *Runner) taskID(job int64) string {
 	return Name + ":" + r.cfg.Instance + ":" + strconv.FormatInt(job, 10)
+}
+
+// own marks a first run whose task has an id that does not tell River's, and reports
+// whether it was not marked.
+func (r *Runner) own(m *meta, taskID string) bool {
+	if m.TaskID != "" || taskID == "" {
+		return false
+	}
+	if _, rivers := r.jobID(taskID); rivers {
+		return false
+	}
+	m.TaskID, m.Run = taskID, 1
+	return true
 }
 
 // jobID is the job of a task's first run.

@@ -48,9 +48,11 @@ const Name = "river"
 
 // Describe tells what a job is about: its agent.Task with whatever of provider,
 // user, amount, metadata and the like its arguments hold. Fields that River knows
-// (id, type, queue, input) are filled in afterwards where they are empty. A task
-// whose id is not River's cannot be taken out of the queue by a cancel; it stops
-// when its turn comes.
+// (id, type, queue, input) are filled in afterwards where they are empty. It is asked
+// before a job is inserted too, when River has given it no id yet: an id of the task's
+// own is written into the job's metadata, by which a cancel and a retry find it. One
+// that was inserted past Tasktrail is found once it was attempted; until then a cancel
+// stops it when its turn comes.
 type Describe func(job *rivertype.JobRow) agent.Task
 
 // Client is what the way back needs of a *river.Client, whatever its driver.
@@ -171,6 +173,9 @@ var errSnoozed = errors.New("the worker snoozed the job")
 func (r *Runner) work(ctx context.Context, job *rivertype.JobRow, do func(context.Context) error) error {
 	m := readMeta(job.Metadata)
 	task, delivery := r.describe(job, &m)
+	if r.own(&m, task.ID) { // it was inserted past us: River keeps this with the attempt's end
+		_ = river.MetadataSet(ctx, metaKey, m)
+	}
 	own, stop := owned(ctx)
 	defer stop(nil)
 	var snooze *rivertype.JobSnoozeError
