@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +36,10 @@ const judgedFrom = 2 * time.Minute
 type sample struct {
 	at                            time.Duration
 	tasks, goroutines, files      float64
-	memory, engineMemory          float64 // MiB, resident
+	memory                        memory // of up
+	engine                        memory
+	agent                         memory
+	agentGoroutines, agentFiles   float64
 	collectorLog, stored, perTask float64 // MiB, MiB, bytes
 	parts                         float64
 }
@@ -50,8 +54,12 @@ var watched = []struct {
 }{
 	{"goroutines", func(s sample) float64 { return s.goroutines }, 0.1, 30},
 	{"open files", func(s sample) float64 { return s.files }, 0.1, 30},
-	{"memory of tasktrail, MiB", func(s sample) float64 { return s.memory }, 0.15, 30},
-	{"memory of the engine, MiB", func(s sample) float64 { return s.engineMemory }, 0.2, 150},
+	{"memory of tasktrail, MiB", func(s sample) float64 { return s.memory.own }, 0.15, 30},
+	{"what tasktrail has mapped, MiB", func(s sample) float64 { return s.memory.mapped }, 0.15, 64},
+	{"memory of the engine, MiB", func(s sample) float64 { return s.engine.own }, 0.2, 150},
+	{"goroutines of the agent's process", func(s sample) float64 { return s.agentGoroutines }, 0.1, 30},
+	{"open files of the agent's process", func(s sample) float64 { return s.agentFiles }, 0.1, 30},
+	{"memory of the agent's process, MiB", func(s sample) float64 { return s.agent.own }, 0.15, 30},
 	{"the collector's log, MiB", func(s sample) float64 { return s.collectorLog }, 0.1, 64},
 	{"parts", func(s sample) float64 { return s.parts }, 0.3, 60},
 	{"disk, bytes a task", func(s sample) float64 { return s.perTask }, 0.15, 200},
@@ -164,12 +172,14 @@ func (l *load) done() int {
 func watch(t *testing.T, u *uptest.Up, l *load, d time.Duration) []sample {
 	t.Helper()
 	began := time.Now()
-	tick := time.NewTicker(max(d/30, time.Second))
+	tick := time.NewTicker(min(max(d/30, time.Second), time.Minute))
 	defer tick.Stop()
 	var samples []sample
 	for time.Since(began) < d {
 		<-tick.C
-		samples = append(samples, look(t, u, l, time.Since(began)))
+		s := look(t, u, l, time.Since(began))
+		samples = append(samples, s)
+		t.Logf("%+v", s)
 	}
 	return samples
 }
@@ -179,7 +189,8 @@ func look(t *testing.T, u *uptest.Up, l *load, at time.Duration) sample {
 	figures := text(t, strings.TrimSuffix(u.API(), "/api/v1")+"/metrics", u.Token)
 	s := sample{
 		at: at, tasks: float64(l.done()), goroutines: figure(figures, "go_goroutines"), files: figure(figures, "process_open_fds"),
-		memory: figure(figures, "process_resident_memory_bytes") / (1 << 20), engineMemory: resident((&system{up: u}).engine()),
+		memory: resident(u.Process.Pid()), engine: resident((&system{up: u}).engine()), agent: resident(os.Getpid()),
+		agentGoroutines: float64(runtime.NumGoroutine()), agentFiles: descriptors(os.Getpid()),
 		collectorLog: size(filepath.Join(u.DataDir, "collector")) / (1 << 20), stored: size(filepath.Join(u.DataDir, "clickhouse")) / (1 << 20),
 	}
 	if out, err := u.SQL("SELECT count(), sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() FORMAT TSV"); err != nil {
@@ -204,15 +215,32 @@ func figure(metrics, name string) float64 {
 	return 0
 }
 
-// resident is the memory of a process in MiB.
-func resident(pid int) float64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	fields := strings.Fields(string(b))
-	if err != nil || len(fields) < 2 {
+// memory is what a process holds of the machine's, in MiB.
+type memory struct {
+	// own is what nobody else has; mapped are pages of files, which the system can take
+	// back at any time.
+	own, mapped float64
+}
+
+func resident(pid int) memory {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return memory{}
+	}
+	kib := map[string]float64{}
+	for line := range strings.Lines(string(b)) {
+		name, v, _ := strings.Cut(line, ":")
+		kib[name], _ = strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 64)
+	}
+	return memory{own: kib["RssAnon"] / 1024, mapped: (kib["RssFile"] + kib["RssShmem"]) / 1024}
+}
+
+func descriptors(pid int) float64 {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
 		return 0
 	}
-	pages, _ := strconv.ParseFloat(fields[1], 64)
-	return pages * float64(os.Getpagesize()) / (1 << 20)
+	return float64(len(entries))
 }
 
 // size is what the files under a directory hold.
@@ -240,10 +268,10 @@ func mean(samples []sample, of func(sample) float64) float64 {
 func table(samples []sample) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "at\ttasks\tgoroutines\tfiles\tRSS MiB\tengine RSS MiB\tlog MiB\tstored MiB\tparts\tbytes a task\t")
+	fmt.Fprintln(w, "at\ttasks\tgoroutines\tfiles\tMiB\tmapped\tengine MiB\tagent MiB\tlog MiB\tstored MiB\tparts\tbytes a task\t")
 	for _, s := range samples {
-		fmt.Fprintf(w, "%v\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", s.at.Round(time.Second), s.tasks, s.goroutines, s.files, s.memory,
-			s.engineMemory, s.collectorLog, s.stored, s.parts, s.perTask)
+		fmt.Fprintf(w, "%v\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", s.at.Round(time.Second), s.tasks, s.goroutines+s.agentGoroutines,
+			s.files+s.agentFiles, s.memory.own, s.memory.mapped, s.engine.own, s.agent.own, s.collectorLog, s.stored, s.parts, s.perTask)
 	}
 	_ = w.Flush()
 	return b.String()
