@@ -95,7 +95,7 @@ ROUNDS   ?= 20
 SEED     ?= 0
 DURATION ?= 6s
 chaos: deps-test engine ## Kill, stop and cut everything at random, ROUNDS times from SEED (0: the clock's), and hold the books against a model
-	$(GO) test ./chaos -run 'Chaos' -count 1 -v -timeout 12h -leases -rounds $(ROUNDS) -seed $(SEED) -duration $(DURATION)
+	$(GO) test ./chaos -run 'Chaos' -count 1 -v -timeout 12h -leases -clocks -rounds $(ROUNDS) -seed $(SEED) -duration $(DURATION)
 
 SOAK ?= 1h
 soak: engine ## Run for SOAK at a steady and a bursty rate; memory, goroutines, files, disk and parts must stay flat

@@ -1,9 +1,7 @@
 package chaos
 
 import (
-	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
 
 	"github.com/tasktrail/tasktrail/internal/proctest"
@@ -47,17 +45,5 @@ func (s *system) startAsynq() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.asynq.worker = proctest.Start(s.t, nil, proctest.Build(s.t, "./chaos/asynqworker"), string(settings))
-}
-
-// submitAsynq enqueues a task, again until it was taken: asynq takes an id once.
-func (s *system) submitAsynq(ctx context.Context, t *task) {
-	s.until(ctx, "asynq takes "+t.id, func(ctx context.Context) bool {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.asynq.args.Listen+"/tasks/"+t.id, nil)
-		if err != nil {
-			return false
-		}
-		code, _ := answer(req, s.up.Token)
-		return code == http.StatusOK || code == http.StatusConflict
-	})
+	s.asynq.worker = proctest.Start(s.t, s.clocks.asynq.Env(), s.clocks.build(s.t, "./chaos/asynqworker"), string(settings))
 }

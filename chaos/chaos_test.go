@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -15,7 +16,7 @@ var (
 	seed     = flag.Uint64("seed", 0, "seed of the first round; 0 for one of the clock; the next rounds count on from it")
 	duration = flag.Duration("duration", 6*time.Second, "how long things go wrong in each of a round's two storms")
 	leases   = flag.Bool("leases", false, "kill the worker on asynq too: asynq gives its tasks to another after 30 to 90 s, and the round waits for that")
-	scale    = flag.Int("scale", 1, "tasks of a round, in units of 112")
+	scale    = flag.Int("scale", 1, "tasks of a round, in units of 132")
 )
 
 // Whatever dies, stalls or breaks: what was accepted is there, once; every task has
@@ -38,7 +39,7 @@ func TestChaos(t *testing.T) {
 		all = append(all, sweeps...)
 		s.check(all, tasks)
 		if t.Failed() {
-			t.Fatalf("round %d failed: go test ./chaos -run TestChaos -rounds 1 -seed %d -duration %v -leases=%v", round+1, n, *duration, *leases)
+			t.Fatalf("round %d failed: go test ./chaos -run TestChaos -rounds 1 -seed %d -duration %v -leases=%v -clocks=%v", round+1, n, *duration, *leases, *withClocks)
 		}
 		t.Logf("round %d: %d tasks so far, %v", round+1, len(all), time.Since(began).Round(time.Second))
 	}
@@ -47,11 +48,14 @@ func TestChaos(t *testing.T) {
 // round is a storm over a workload, and a second one over the retries of a part of
 // what died.
 func (s *system) round(r *rand.Rand, tasks []*task) []*task {
+	s.lap("")
 	var work sync.WaitGroup
 	work.Go(func() { s.submit(s.t.Context(), tasks, *duration) })
 	s.storm(r, *duration)
 	work.Wait()
+	s.lap("the first storm")
 	sweeps := s.quiet(tasks)
+	s.lap("coming to rest")
 
 	var again []*task
 	for _, t := range tasks {
@@ -67,7 +71,18 @@ func (s *system) round(r *rand.Rand, tasks []*task) []*task {
 	})
 	s.storm(r, *duration)
 	work.Wait()
-	return append(sweeps, s.quiet(tasks)...)
+	s.lap("the second storm, of retries")
+	sweeps = append(sweeps, s.quiet(tasks)...)
+	s.lap("coming to rest")
+	return sweeps
+}
+
+// lap says how long a part of a round took.
+func (s *system) lap(what string) {
+	if what != "" {
+		s.log(fmt.Sprintf("%s took %v", what, time.Since(s.lapBegan).Round(10*time.Millisecond)))
+	}
+	s.lapBegan = time.Now()
 }
 
 func (s *system) log(what string) { s.t.Log("  " + what) }

@@ -1,12 +1,8 @@
 package chaos
 
 import (
-	"context"
-	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +10,6 @@ import (
 	"github.com/tasktrail/tasktrail/internal/proctest"
 	"github.com/tasktrail/tasktrail/timeline"
 	"github.com/tasktrail/tasktrail/timeline/readmodel"
-	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
 // settleWithin is how long things may take to come to rest: an accepted retry that
@@ -34,10 +29,14 @@ func (s *system) quiet(tasks []*task) []*task {
 	open := slices.Clone(tasks)
 	proctest.Eventually(s.t, settleWithin, "every task has its state", func() (bool, string) {
 		var last string
+		states, err := s.states(open)
+		if err != nil {
+			return false, err.Error()
+		}
 		open = slices.DeleteFunc(open, func(t *task) bool {
-			state, run, err := s.state(t)
-			last = fmt.Sprintf("%s: %s in run %d, want %s in run %d (%v)", t.id, state, run, t.state(), t.run(), err)
-			return err == nil && run == t.run() && (state == t.state() || state == timeline.StateFailed)
+			is := states[t.id]
+			last = fmt.Sprintf("%s: %s in run %d, want %s in run %d", t.id, is.State, is.Run, t.state(), t.run())
+			return is.Run == t.run() && (is.State == t.state() || is.State == timeline.StateFailed)
 		})
 		// What a command could not ship before it ended, the next one ships.
 		if len(open) > 0 && !slices.ContainsFunc(open, func(t *task) bool { return t.kind != byRun }) {
@@ -57,60 +56,20 @@ func (s *system) sweep() *task {
 	return t
 }
 
-func (s *system) state(t *task) (timeline.State, int, error) {
-	ctx, stop := within(s.t.Context(), 5*time.Second)
-	defer stop()
-	code, fields := s.api(ctx, http.MethodGet, "/tasks/"+url.PathEscape(t.id), "", "")
-	if code != http.StatusOK {
-		return "", 0, fmt.Errorf("%d %v", code, fields)
-	}
-	state, _ := fields["state"].(string)
-	run, _ := fields["run"].(float64)
-	return timeline.State(state), int(run), nil
-}
-
-// stored is what ClickHouse holds of the tasks.
-type stored struct {
-	events map[string]string // id → type
-	twice  []string
-}
-
-func (s *system) stored() (stored, error) {
-	out, err := s.up.SQL("SELECT toString(event_id), hex(record) FROM events FINAL FORMAT TSV")
-	got := stored{events: map[string]string{}}
-	if err != nil {
-		return got, err
-	}
-	var rec wire.Record
-	for line := range strings.Lines(out) {
-		id, record, _ := strings.Cut(strings.TrimSpace(line), "\t")
-		b, err := hex.DecodeString(record)
-		if err == nil {
-			err = wire.DecodeLogRecord(b, &rec)
-		}
-		if err != nil {
-			return got, fmt.Errorf("the stored record of %s: %w", id, err)
-		}
-		what := fmt.Sprintf("%s of %s, run %d, written by %s as number %d", rec.Type, rec.TaskID, rec.Run, rec.SourceID, rec.SourceSeq)
-		if got.events[id] != "" {
-			got.twice = append(got.twice, what+" at "+time.Unix(0, rec.OccurredAt).UTC().String())
-		}
-		got.events[id] = rec.Type.String()
-	}
-	return got, nil
-}
-
 // check holds everything that was promised against what there is. all are the
 // tasks of every round, tasks those of this one.
 func (s *system) check(all, tasks []*task) {
 	s.t.Helper()
 	died := s.checkEvents(all)
+	s.lap("looking for every event")
 	s.checkTasks(tasks, died)
+	s.lap("looking at every task")
 	s.checkHealth(all)
 	proctest.Eventually(s.t, time.Minute, "tasktrail verify balances", func() (bool, string) {
 		out, err := s.balance()
 		return err == nil, fmt.Sprint(out, err)
 	})
+	s.lap("health and verify")
 }
 
 // checkEvents compares the spools' record with the store, id by id. It returns how
@@ -218,31 +177,41 @@ func strangers(all []*task, record emitted, there stored) (wrong string) {
 	return wrong
 }
 
-// checkTasks holds a round's tasks against the model.
+// checkTasks holds a round's tasks against the model: what the lists and the store say
+// of all of them, and of each eighth what its own routes say.
 func (s *system) checkTasks(tasks []*task, died map[string]int) {
 	s.t.Helper()
-	for _, t := range tasks {
-		state, run, err := s.state(t)
-		poison := died[t.id] >= 3 && state == timeline.StateFailed
-		if err != nil || run != t.run() || state != t.state() && !poison {
-			s.t.Errorf("%s (%v): %s in run %d (%v), want %s in run %d; %d attempts died", t.id, t.plan, state, run, err, t.state(), t.run(), died[t.id])
+	states, err := s.states(tasks)
+	letters, err2 := s.letters()
+	there, err3 := s.stored()
+	if err := errors.Join(err, err2, err3); err != nil {
+		s.t.Errorf("look at the tasks: %v", err)
+		return
+	}
+	for i, t := range tasks {
+		is := states[t.id]
+		poison := died[t.id] >= 3 && is.State == timeline.StateFailed
+		if is.Run != t.run() || is.State != t.state() && !poison {
+			s.t.Errorf("%s (%v): %s in run %d, want %s in run %d; %d attempts died", t.id, t.plan, is.State, is.Run, t.state(), t.run(), died[t.id])
 			continue
 		}
-		s.checkLife(t, poison)
-		if done := s.receiver.done(t.id); t.kind != byRun && t.kind != byOTLP && (done > 1 || state == timeline.StateCompleted && done != 1) {
-			s.t.Errorf("%s is %s, and its work was done %d times", t.id, state, done)
+		s.checkLife(t, there.lives[t.id], poison)
+		if i%8 == 0 {
+			s.checkRoutes(t, is, there.lives[t.id])
 		}
-		letters := s.letters(t)
+		if done := s.receiver.done(t.id); t.kind != byRun && t.kind != byOTLP && (done > 1 || is.State == timeline.StateCompleted && done != 1) {
+			s.t.Errorf("%s is %s, and its work was done %d times", t.id, is.State, done)
+		}
 		want := 0 // as many as runs failed
 		for r := 1; r <= t.run(); r++ {
 			if !t.plan.completes(r) {
 				want++
 			}
 		}
-		if len(letters) != want && !poison {
-			s.t.Errorf("%s has %d dead letters, want %d: %s", t.id, len(letters), want, str(letters))
+		if len(letters[t.id]) != want && !poison {
+			s.t.Errorf("%s has %d dead letters, want %d: %s", t.id, len(letters[t.id]), want, str(letters[t.id]))
 		}
-		calls := min(len(letters), 1)
+		calls := min(len(letters[t.id]), 1)
 		proctest.Eventually(s.t, time.Minute, fmt.Sprintf("%s has %d alerts", t.id, calls), func() (bool, string) {
 			n := s.receiver.alerted(t.id)
 			return n == calls, fmt.Sprint(n)
@@ -250,26 +219,22 @@ func (s *system) checkTasks(tasks []*task, died map[string]int) {
 	}
 }
 
-func (s *system) letters(t *task) []timeline.DeadLetter {
+// checkRoutes compares what a task's own routes say with the list and the store.
+func (s *system) checkRoutes(t *task, is folded, stored []string) {
 	s.t.Helper()
-	var page struct {
-		Data []timeline.DeadLetter `json:"data"`
+	if state, run, err := s.state(t); err != nil || state != is.State || run != is.Run {
+		s.t.Errorf("%s is %s in run %d (%v), and by the list %s in run %d", t.id, state, run, err, is.State, is.Run)
 	}
-	if _, err := s.up.Call(http.MethodGet, "/failed-tasks?task_id="+url.QueryEscape(t.id), "", &page); err != nil {
-		s.t.Errorf("the dead letters of %s: %v", t.id, err)
+	life, err := s.up.Life(t.id)
+	if slices.Sort(life); err != nil || !slices.Equal(life, slices.Sorted(slices.Values(stored))) {
+		s.t.Errorf("the timeline of %s is %q (%v), and stored is %q", t.id, life, err, stored)
 	}
-	return page.Data
 }
 
 // checkLife looks at a task's timeline: nothing happens twice, and each run begins
 // and ends.
-func (s *system) checkLife(t *task, poison bool) {
+func (s *system) checkLife(t *task, life []string, poison bool) {
 	s.t.Helper()
-	life, err := s.up.Life(t.id)
-	if err != nil {
-		s.t.Errorf("%s: %v", t.id, err)
-		return
-	}
 	count := map[string]int{}
 	for _, e := range life {
 		count[e]++
@@ -309,18 +274,4 @@ func (s *system) checkHealth(all []*task) {
 		ok = ok && h.Tasks[timeline.StateCompleted] <= want[timeline.StateCompleted]
 		return ok, fmt.Sprintf("%s, want %v of %d tasks", str(h.Tasks), want, len(all))
 	})
-}
-
-func (s *system) health(h *readmodel.Health) error {
-	ctx, stop := within(context.Background(), 10*time.Second)
-	defer stop()
-	code, fields := s.api(ctx, http.MethodGet, "/tasks/monitoring/health", "", "")
-	if code != http.StatusOK {
-		return fmt.Errorf("health: %d %v", code, fields)
-	}
-	b, err := json.Marshal(fields)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, h)
 }

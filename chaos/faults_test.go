@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"syscall"
 	"time"
+
+	"github.com/tasktrail/tasktrail/internal/proctest"
 )
 
 // fault is something that goes wrong for a while. begin returns what ends it.
@@ -93,12 +95,33 @@ var faults = []fault{
 		return s.startAsynq
 	}},
 	stopped("the worker on asynq", false, func(s *system) int { return s.asynq.worker.Pid() }),
+	{"SIGKILL of PostgreSQL", time.Second, func(s *system) func() { s.killPostgres(); return s.startPostgres }},
+	{"the end and start of the worker on River", time.Second, func(s *system) func() {
+		if *leases {
+			s.river.worker.Kill()
+			return s.startRiver
+		}
+		ctx, stop := within(s.t.Context(), 40*time.Second)
+		defer stop()
+		s.ended("the worker on River", s.river.worker.Stop(ctx))
+		return s.startRiver
+	}},
+	stopped("the worker on River", false, func(s *system) int { return s.river.worker.Pid() }),
+	// A runner's own waiting times are times of day: what asynq and River put off for a
+	// moment at a wrong time they put off for as much as it is wrong.
+	jumps("the worker on asynq", 5*time.Second, func(c clocks) *proctest.Clock { return c.asynq }),
+	jumps("the worker on River", 5*time.Second, func(c clocks) *proctest.Clock { return c.river }),
+	jumps("the sidecar", 2*time.Hour, func(c clocks) *proctest.Clock { return c.sidecar }),
+	jumps("up", 2*time.Hour, func(c clocks) *proctest.Clock { return c.up }),
+	jumps("the second collector", 2*time.Hour, func(c clocks) *proctest.Clock { return c.second }),
 	{"the collector's connection: cut", 0, func(s *system) func() { s.proxy.cut(); return func() {} }},
 }
 
 // storm has things go wrong, one or two at a time, for so long.
 func (s *system) storm(r *rand.Rand, d time.Duration) {
 	end := time.Now().Add(d)
+	s.rand = r
+	defer s.clocks.right()
 	for n := 0; n == 0 || time.Now().Before(end); n++ {
 		first, second := r.IntN(len(faults)), r.IntN(2*len(faults))
 		s.goWrong(r, first, func() {
@@ -116,7 +139,7 @@ func (s *system) storm(r *rand.Rand, d time.Duration) {
 var parts = func() []string {
 	names := make([]string, len(faults))
 	for i, f := range faults {
-		for _, part := range []string{"connection", "asynq", "second collector", "worker", "sidecar", "Redis"} {
+		for _, part := range []string{"connection", "asynq", "second collector", "worker", "sidecar", "Redis", "PostgreSQL", "clock"} {
 			if contains(f.name, part) {
 				names[i] = part
 			}

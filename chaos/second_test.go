@@ -44,7 +44,7 @@ func (s *system) newSecond() *second {
 
 func (s *system) startSecond() {
 	s.t.Helper()
-	s.second.process = proctest.Start(s.t, s.second.env, proctest.Build(s.t, "./cmd/tasktrail"), s.second.args...)
+	s.second.process = proctest.Start(s.t, append(s.clocks.second.Env(), s.second.env...), s.clocks.tasktrail(s.t), s.second.args...)
 }
 
 // balance has every collector's books and those of ClickHouse checked.

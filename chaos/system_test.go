@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,19 +33,25 @@ type system struct {
 	recorder  *recorder
 	second    *second
 	asynq     *asynqSide
+	river     *riverSide
+	clocks    clocks
 
 	workerArgs  workerArgs
 	sidecarAddr string
 	sidecarDir  string
 	runSpool    string
 	sweeps      int
+	lapBegan    time.Time
+	// rand is the storm's.
+	rand *rand.Rand
 }
 
 func startSystem(t *testing.T) *system {
 	t.Helper()
 	s := &system{t: t, redisAddr: proctest.FreeAddrs(t, 1)[0], receiver: newReceiver(t), sidecarDir: t.TempDir(), runSpool: t.TempDir()}
+	s.clocks = newClocks(t)
 	s.startRedis()
-	s.up = uptest.Start(t, append(s.alertArgs(), "--redis-url", "redis://"+s.redisAddr, "--api-rate", "10000")...)
+	s.up = uptest.StartAs(t, s.clocks.tasktrail(t), s.clocks.up.Env(), append(s.alertArgs(), "--redis-url", "redis://"+s.redisAddr, "--api-rate", "10000")...)
 	s.second = s.newSecond()
 	s.startSecond()
 	s.second.process.WaitReady(t, "http://"+s.second.http+"/readyz", time.Minute)
@@ -53,9 +59,12 @@ func startSystem(t *testing.T) *system {
 	s.workerArgs = workerArgs{Dir: t.TempDir(), Collector: s.proxy.url(), Token: s.up.Token, Receiver: s.receiver.url()}
 	s.sidecarAddr = proctest.FreeAddrs(t, 1)[0]
 	s.asynq = s.newAsynq()
-	s.recorder = startRecorder(t, filepath.Join(s.workerArgs.Dir, "spool"), filepath.Join(s.sidecarDir, "agent", "spool"), s.runSpool, s.asynq.args.Spool)
+	s.river = s.newRiver()
+	s.recorder = startRecorder(t, filepath.Join(s.workerArgs.Dir, "spool"), filepath.Join(s.sidecarDir, "agent", "spool"), s.runSpool, s.asynq.args.Spool, s.river.args.Spool)
 	s.startQueue()
 	s.startAsynq()
+	s.startPostgres()
+	s.startRiver()
 	s.startWorker()
 	s.startSidecar()
 	return s
@@ -86,7 +95,7 @@ func (s *system) startWorker() {
 
 func (s *system) startSidecar() {
 	s.t.Helper()
-	s.sidecar = proctest.Start(s.t, nil, proctest.Build(s.t, "./cmd/tasktrail"), "agent", "--agent-addr", s.sidecarAddr,
+	s.sidecar = proctest.Start(s.t, s.clocks.sidecar.Env(), s.clocks.tasktrail(s.t), "agent", "--agent-addr", s.sidecarAddr,
 		"--collector-url", s.proxy.url(), "--token", s.up.Token, "--data-dir", s.sidecarDir, "--callback-allow", "127.0.0.0/8",
 		"--agent-retry-base", "20ms", "--agent-max-attempts", strconv.Itoa(maxAttempts), "--agent-workers", "8", "--callback-timeout", "20s")
 }
@@ -148,18 +157,16 @@ func (s *system) api(ctx context.Context, method, path, body, key string) (int, 
 // engine is the process id of the ClickHouse engine, a child of up; 0 where there
 // is none at the moment.
 func (s *system) engine() int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", s.up.Process.Pid(), s.up.Process.Pid()))
-	kids := strings.Fields(string(b))
-	if err != nil || len(kids) == 0 {
-		return childOf(s.up.Process.Pid())
+	for _, pid := range childrenOf(s.up.Process.Pid()) {
+		return pid
 	}
-	pid, _ := strconv.Atoi(kids[0])
-	return pid
+	return 0
 }
 
-// childOf looks for a child that another thread than the first has started.
-func childOf(parent int) int {
+// childrenOf are a process's children, whichever of its threads has started them.
+func childrenOf(parent int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	var children []int
 	for _, f := range stats {
 		b, err := os.ReadFile(f)
 		if err != nil {
@@ -171,9 +178,9 @@ func childOf(parent int) int {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		return pid
+		children = append(children, pid)
 	}
-	return 0
+	return children
 }
 
 // kill sends a signal to a process, or to its whole group where group is set.

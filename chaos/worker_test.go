@@ -1,14 +1,11 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,6 +18,7 @@ import (
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/agent/breaker"
 	"github.com/tasktrail/tasktrail/agent/retry"
+	"github.com/tasktrail/tasktrail/chaos/orders"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -279,22 +277,6 @@ func (w *worker) turn(ctx context.Context, name string) error {
 
 // call has the receiver do the task's work.
 func (w *worker) call(ctx context.Context, t agent.Task) (agent.Result, error) {
-	at, _ := agent.AttemptFrom(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.args.Receiver+"/"+t.ID, bytes.NewReader(t.Input))
-	if err != nil {
-		return agent.Result{}, err
-	}
-	req.Header.Set("Idempotency-Key", at.IdempotencyKey)
-	req.Header.Set("Tasktrail-Run", strconv.Itoa(at.Run))
-	req.Header.Set("Tasktrail-Attempt", strconv.Itoa(at.Number))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return agent.Result{}, err
-	}
-	defer resp.Body.Close()
-	if err := agent.CheckResponse(resp); err != nil {
-		return agent.Result{}, err
-	}
-	out, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	out, err := orders.Call(ctx, w.args.Receiver, t.ID, t.Input)
 	return agent.Result{Output: out}, err
 }

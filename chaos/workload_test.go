@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tasktrail/tasktrail/internal/proctest"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -25,6 +24,7 @@ const (
 	byRun     kind = "run"     // tasktrail run
 	byOTLP    kind = "otlp"    // a foreign SDK
 	byAsynq   kind = "asynq"   // an agent in a worker on asynq
+	byRiver   kind = "river"   // an agent in a worker on River
 )
 
 // task is one of the workload, with what is known of it.
@@ -38,7 +38,7 @@ type task struct {
 
 // requeueable says whether a retry has somewhere to go.
 func (t *task) requeueable() bool {
-	return t.kind == byWorker || t.kind == bySidecar || t.kind == byAsynq
+	return t.kind == byWorker || t.kind == bySidecar || t.kind == byAsynq || t.kind == byRiver
 }
 
 // run is the last run that was asked for.
@@ -78,6 +78,7 @@ func draw(r *rand.Rand, round, scale int) []*task {
 	add(bySidecar, 30*scale, plans)
 	add(byRun, 2*scale, []plan{{{ok}}, {{fails}}})
 	add(byAsynq, 20*scale, plans)
+	add(byRiver, 20*scale, plans)
 	add(byOTLP, 20*scale, []plan{{{ok}}, {{permanent}}})
 	r.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] })
 	return tasks
@@ -93,7 +94,7 @@ func (s *system) submit(ctx context.Context, tasks []*task, over time.Duration) 
 	}
 	var busy sync.WaitGroup
 	defer busy.Wait()
-	slots := map[kind]chan struct{}{bySidecar: make(chan struct{}, 8), byOTLP: make(chan struct{}, 4), byRun: make(chan struct{}, 2), byAsynq: make(chan struct{}, 4)}
+	slots := map[kind]chan struct{}{bySidecar: make(chan struct{}, 8), byOTLP: make(chan struct{}, 4), byRun: make(chan struct{}, 2), byAsynq: make(chan struct{}, 4), byRiver: make(chan struct{}, 4)}
 	for _, t := range tasks {
 		s.receiver.plan(t.id, t.plan)
 		pause(over / time.Duration(len(tasks)))
@@ -112,7 +113,9 @@ func (s *system) submit(ctx context.Context, tasks []*task, over time.Duration) 
 			case byOTLP:
 				s.submitOTLP(ctx, t)
 			case byAsynq:
-				s.submitAsynq(ctx, t)
+				s.submitWorker(ctx, t, s.asynq.args.Listen)
+			case byRiver:
+				s.submitWorker(ctx, t, s.river.args.Listen)
 			case byRun:
 				s.submitRun(ctx, t)
 			}
@@ -175,14 +178,27 @@ func (s *system) submitOTLP(ctx context.Context, t *task) {
 	}
 }
 
+// submitWorker hands a task to a worker that takes tasks over HTTP, again until it
+// was taken: each takes an id once.
+func (s *system) submitWorker(ctx context.Context, t *task, listen string) {
+	s.until(ctx, "the worker takes "+t.id, func(ctx context.Context) bool {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+listen+"/tasks/"+t.id, nil)
+		if err != nil {
+			return false
+		}
+		code, _ := answer(req, s.up.Token)
+		return code == http.StatusOK
+	})
+}
+
 func (s *system) submitRun(ctx context.Context, t *task) {
 	status := "0"
 	if !t.plan.completes(1) {
 		status = "3"
 	}
-	cmd := exec.CommandContext(ctx, proctest.Build(s.t, "./cmd/tasktrail"), "run", "--collector-url", s.proxy.url(), "--spool-dir", s.runSpool,
+	cmd := exec.CommandContext(ctx, s.clocks.tasktrail(s.t), "run", "--collector-url", s.proxy.url(), "--spool-dir", s.runSpool,
 		"--task-id", t.id, "--type", "payment", "--queue", "exec", "--max-attempts", "2", "--retry-base", "50ms", "--", "sh", "-c", "exit "+status)
-	cmd.Env = append(cmd.Environ(), "TASKTRAIL_TOKEN="+s.up.Token)
+	cmd.Env = append(append(cmd.Environ(), s.clocks.sidecar.Env()...), "TASKTRAIL_TOKEN="+s.up.Token)
 	out, err := cmd.CombinedOutput()
 	if want := "exit status " + status; ctx.Err() == nil && fmt.Sprint(err) != want && (status != "0" || err != nil) {
 		s.t.Errorf("%s ended with %v, want %s: the command's own status\n%s", t.id, err, want, out)

@@ -32,6 +32,7 @@ type Up struct {
 
 	t   testing.TB
 	bin string
+	env []string
 	// http, otlp grpc, otlp http, clickhouse, redis: the same over restarts, so that
 	// whoever sends to it finds it again.
 	addrs []string
@@ -45,10 +46,21 @@ func Start(t testing.TB, args ...string) *Up {
 	return StartOn(t, t.TempDir(), args...)
 }
 
+// StartAs is Start of a binary that was built otherwise, with its environment.
+func StartAs(t testing.TB, bin string, env []string, args ...string) *Up {
+	t.Helper()
+	return start(t, &Up{bin: bin, env: env, DataDir: t.TempDir(), extra: args})
+}
+
 // StartOn is Start on a data directory that is there.
 func StartOn(t testing.TB, dataDir string, args ...string) *Up {
 	t.Helper()
-	u := &Up{t: t, bin: proctest.Build(t, "./cmd/tasktrail"), DataDir: dataDir, addrs: proctest.FreeAddrs(t, 5), extra: args}
+	return start(t, &Up{bin: proctest.Build(t, "./cmd/tasktrail"), DataDir: dataDir, extra: args})
+}
+
+func start(t testing.TB, u *Up) *Up {
+	t.Helper()
+	u.t, u.addrs = t, proctest.FreeAddrs(t, 5)
 	u.Restart()
 	_, token, err := app.Connection(u.DataDir)
 	if err != nil {
@@ -74,7 +86,7 @@ func (u *Up) Begin() {
 		"up", "--data-dir", u.DataDir, "--http-addr", u.addrs[0], "--otlp-grpc-addr", u.addrs[1], "--otlp-http-addr", u.addrs[2],
 		"--clickhouse-addr", u.addrs[3], "--redis-addr", u.addrs[4],
 	}, u.extra...)
-	u.Process = proctest.Start(u.t, nil, u.bin, args...)
+	u.Process = proctest.Start(u.t, u.env, u.bin, args...)
 }
 
 // Collector is the URL that agents send to, API that of the API's root.

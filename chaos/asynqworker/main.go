@@ -5,16 +5,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -25,6 +21,7 @@ import (
 	"github.com/tasktrail/tasktrail/agent/breaker"
 	"github.com/tasktrail/tasktrail/agent/retry"
 	"github.com/tasktrail/tasktrail/agent/runner/asynqrunner"
+	"github.com/tasktrail/tasktrail/chaos/orders"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -103,12 +100,15 @@ func run(s settings) (err error) {
 		return err
 	}
 	defer server.Shutdown()
-	return serve(ctx, s.Listen, func(ctx context.Context, id string) error {
+	return orders.Serve(ctx, s.Listen, func(ctx context.Context, id string) error {
 		payload, err := json.Marshal(map[string]string{"order": id})
 		if err != nil {
 			return err
 		}
 		_, err = r.EnqueueContext(ctx, client, asynq.NewTask(taskType, payload), asynq.TaskID(id), asynq.Queue(queue), asynq.Retention(24*time.Hour))
+		if errors.Is(err, asynq.ErrTaskIDConflict) { // it was taken before
+			return nil
+		}
 		return err
 	})
 }
@@ -122,52 +122,12 @@ func describe(t *asynq.Task) agent.Task {
 	return agent.Task{Task: timeline.Task{Provider: p.Order, UserID: "user-7", Amount: "120.00", Currency: "USD"}, Requeueable: true}
 }
 
-// serve takes tasks at POST /tasks/{id} until ctx ends.
-func serve(ctx context.Context, addr string, enqueue func(context.Context, string) error) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /tasks/{id}", func(w http.ResponseWriter, req *http.Request) {
-		switch err := enqueue(req.Context(), req.PathValue("id")); {
-		case errors.Is(err, asynq.ErrTaskIDConflict):
-			w.WriteHeader(http.StatusConflict)
-		case err != nil:
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		}
-	})
-	srv := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.ListenAndServe() }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		return srv.Shutdown(closing)
-	}
-}
-
 // call has the receiver do the task's work.
 func call(ctx context.Context, receiver string, t *asynq.Task) error {
-	at, _ := agent.AttemptFrom(ctx)
 	var p struct{ Order string }
 	if err := json.Unmarshal(t.Payload(), &p); err != nil {
 		return agent.Permanent(err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, receiver+"/"+p.Order, bytes.NewReader(t.Payload()))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Idempotency-Key", at.IdempotencyKey)
-	req.Header.Set("Tasktrail-Run", strconv.Itoa(at.Run))
-	req.Header.Set("Tasktrail-Attempt", strconv.Itoa(at.Number))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if err := agent.CheckResponse(resp); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
+	_, err := orders.Call(ctx, receiver, p.Order, t.Payload())
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,12 +44,19 @@ type build struct {
 // engine library is found from.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
+	return compile(t, pkg, "")
+}
+
+// compile is Build with flags of the compiler; variant tells what they make of it from
+// other builds of the command.
+func compile(t testing.TB, pkg, variant string, flags ...string) string {
+	t.Helper()
 	root := Root(t)
-	v, _ := builds.LoadOrStore(pkg, &build{})
+	v, _ := builds.LoadOrStore(pkg+variant, &build{})
 	b := v.(*build)
 	b.once.Do(func() {
-		b.path = filepath.Join(root, "bin", fmt.Sprintf("%s-under-test-%d", filepath.Base(pkg), os.Getpid()))
-		cmd := exec.Command("go", "build", "-o", b.path, pkg)
+		b.path = filepath.Join(root, "bin", fmt.Sprintf("%s%s-under-test-%d", filepath.Base(pkg), variant, os.Getpid()))
+		cmd := exec.Command("go", slices.Concat([]string{"build", "-o", b.path}, flags, []string{pkg})...)
 		cmd.Dir = root
 		if _, err := os.Stat(filepath.Join(root, pkg, "go.mod")); err == nil {
 			cmd.Dir = filepath.Join(root, pkg)

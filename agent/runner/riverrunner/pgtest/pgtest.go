@@ -58,7 +58,7 @@ func New() (*Server, error) {
 			return nil, s.abandon(err)
 		}
 	}
-	init := s.command(initdb, "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	init := s.command(initdb, initArgs(s.data())...)
 	if out, err := init.CombinedOutput(); err != nil {
 		return nil, s.abandon(fmt.Errorf("initdb: %w\n%s", err, out))
 	}
@@ -70,6 +70,10 @@ func New() (*Server, error) {
 		}
 	}
 	return nil, s.abandon(err)
+}
+
+func initArgs(data string) []string {
+	return []string{"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"}
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
