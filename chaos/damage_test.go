@@ -257,6 +257,13 @@ func damagedCollector(t *testing.T, u *uptest.Up, r *rand.Rand, round int) {
 		// The six requests are a frame each at least, and each fault spoils one at most.
 		return err != nil && told != "" && lost > 0 && lost < len(numbers), fmt.Sprintf("%d of %d are lost, verify: %v, %q", lost, len(numbers), err, told)
 	})
+	out, _ := u.Run("verify")
+	told := spoiled.FindString(out)
+	u.Process.Kill()
+	u.Restart()
+	if out, err := u.Run("verify"); err == nil || spoiled.FindString(out) != told {
+		t.Errorf("after a restart verify says %v, %q, and before it %q", err, out, told)
+	}
 }
 
 var spoiled = regexp.MustCompile(`the disk has spoiled [1-9]\d* frames of its log`)

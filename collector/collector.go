@@ -171,6 +171,9 @@ func (c *Collector) openFollower(log *spool.Log, spec SinkSpec) (*follower, erro
 	if f.aside, err = openAside(filepath.Join(c.cfg.Dir, "setaside", name), c.cfg.SetAsideMaxBytes); err != nil {
 		return nil, err
 	}
+	if f.lost, err = openSpoiled(filepath.Join(c.cfg.Dir, "state", name+".spoiled"), log.ID(), c.cfg.Logger); err != nil {
+		return nil, err
+	}
 	counts := filepath.Join(c.cfg.Dir, "state", name+".counts")
 	_, missing := os.Stat(counts)
 	if f.tally, err = openTally(counts, f.cursor.Position()); err != nil {
@@ -197,8 +200,10 @@ func (c *Collector) dropCursors(log *spool.Log) error {
 		if err := log.RemoveCursor(name); err != nil {
 			return fmt.Errorf("remove cursor %s: %w", name, err)
 		}
-		if err := os.Remove(filepath.Join(c.cfg.Dir, "state", name+".counts")); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove counts of %s: %w", name, err)
+		for _, kept := range [...]string{".counts", ".spoiled"} {
+			if err := os.Remove(filepath.Join(c.cfg.Dir, "state", name+kept)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("remove counts of %s: %w", name, err)
+			}
 		}
 	}
 	return nil

@@ -31,6 +31,7 @@ type follower struct {
 	cursor *spool.Cursor
 	tally  *tally
 	aside  *aside
+	lost   *spoiled
 
 	batch   spool.Batch
 	frames  int // how many frames the next batch may have; shrinks around a poisoned one
@@ -278,6 +279,9 @@ func (f *follower) advance(change func(*counts)) error {
 	})
 	if err != nil {
 		f.c.sayOnce("counts of "+f.name, "the ledger can't be kept", "error", err)
+	}
+	if err := f.lost.note(f.batch.Damaged); err != nil {
+		f.c.sayOnce("damage of "+f.name, "the ledger can't be kept", "error", err)
 	}
 	if err := f.cursor.Advance(f.batch.To); err != nil {
 		return fmt.Errorf("move cursor: %w", err)

@@ -24,7 +24,8 @@ type Ledger struct {
 	// Repeated counts records that were acknowledged because they stand in the log
 	// already, since the start; they are not among the accepted.
 	Repeated uint64 `json:"repeated_records"`
-	// Damaged counts frames that the disk has spoiled, since the start.
+	// Damaged counts frames that the disk has spoiled before every sink had them, ever:
+	// those of the sink that lost most.
 	Damaged uint64       `json:"damaged_frames"`
 	Sinks   []SinkLedger `json:"sinks"`
 }
@@ -38,6 +39,9 @@ type SinkLedger struct {
 	// Skipped is what a lossy sink passed over, because it was too old or could
 	// not be written in time.
 	Skipped uint64 `json:"skipped_records"`
+	// Damaged counts frames that the disk has spoiled before the sink had them, ever.
+	// The records in them stay among the queued, or were never counted as accepted.
+	Damaged uint64 `json:"damaged_frames"`
 }
 
 const (
@@ -130,11 +134,13 @@ func (c *Collector) Ledger() Ledger {
 	}
 	// Sinks first: they are never ahead of the count of what was accepted.
 	var sinks []SinkLedger
+	var damaged uint64
 	for _, f := range c.followers {
-		n := f.tally.get()
-		sinks = append(sinks, SinkLedger{Name: f.name, Written: n.Written, SetAside: n.SetAside, Skipped: n.Skipped})
+		n, lost := f.tally.get(), f.lost.frames()
+		damaged = max(damaged, lost)
+		sinks = append(sinks, SinkLedger{Name: f.name, Written: n.Written, SetAside: n.SetAside, Skipped: n.Skipped, Damaged: lost})
 	}
-	l := Ledger{LogID: log.ID(), Accepted: c.accepted.Load(), Frames: c.frames.Load(), Refused: c.refused.Load(), Repeated: c.repeated.Load(), Damaged: log.Stats().DamagedFrames, Sinks: sinks}
+	l := Ledger{LogID: log.ID(), Accepted: c.accepted.Load(), Frames: c.frames.Load(), Refused: c.refused.Load(), Repeated: c.repeated.Load(), Damaged: damaged, Sinks: sinks}
 	for i := range sinks {
 		s := &sinks[i]
 		if done := s.Written + s.SetAside + s.Skipped; done < l.Accepted {

@@ -28,6 +28,7 @@ func newVerify() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Check that no event is missing: accepted = written + queued + refused", Args: cobra.NoArgs}
 	load := settingsFlags(c, "data_dir", "clickhouse_dsn", "token")
 	urls := c.Flags().StringSlice("collector", nil, "OTLP/HTTP address of a collector; repeat it for each (default: that of the data directory)")
+	known := c.Flags().Uint64("known-damaged", 0, "spoiled frames of a collector's log that are known: so many are no failure")
 	output := c.Flags().StringP("output", "o", "table", "table or json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := load()
@@ -49,7 +50,7 @@ func newVerify() *cobra.Command {
 		} else {
 			err = found.print(c.OutOrStdout())
 		}
-		return errors.Join(err, found.balance())
+		return errors.Join(err, found.balance(*known))
 	}
 	return c
 }
@@ -111,16 +112,16 @@ func (a *accounts) print(out io.Writer) error {
 
 // balance is nil where everything adds up. What is queued accounts for what a
 // source misses in ClickHouse so far, as long as there is as much of it.
-func (a *accounts) balance() error {
+func (a *accounts) balance(knownDamaged uint64) error {
 	var errs []error
 	missing, queued := uint64(0), uint64(0)
 	for url, l := range a.Collectors {
 		for sink, n := range l.Unbalanced() {
 			errs = append(errs, fmt.Errorf("collector %s: the accounts of %s are %d records short", url, sink, n))
 		}
-		if l.Damaged > 0 {
+		if l.Damaged > knownDamaged {
 			// What was lost at the end of a source's numbers is missed by nothing else.
-			errs = append(errs, fmt.Errorf("collector %s: the disk has spoiled %d frames of its log, seen since it started: the events in them are lost", url, l.Damaged))
+			errs = append(errs, fmt.Errorf("collector %s: the disk has spoiled %d frames of its log: the events in them are lost (--known-damaged %[2]d takes note of it)", url, l.Damaged))
 		}
 		for _, s := range l.Sinks {
 			if s.Name == "clickhouse" {

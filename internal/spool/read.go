@@ -216,7 +216,13 @@ func (l *Log) skipDamage(b *Batch, s *segment, at, end, last Position) (Position
 		// many they were.
 		d.NextSeq = max(d.NextSeq, l.numberAt(s, last))
 	}
-	if d.FirstSeq == 0 || d.FirstSeq > d.NextSeq {
+	if d.FirstSeq == 0 && d.NextSeq > 0 {
+		if d.FirstSeq = l.numberDue(s, at); d.FirstSeq == 0 || d.FirstSeq > d.NextSeq {
+			// The last frame of the range is certain.
+			d.FirstSeq = d.NextSeq - 1
+		}
+	}
+	if d.FirstSeq > d.NextSeq {
 		d.FirstSeq = d.NextSeq
 	}
 	// A log that closes or deletes under the read must not pass for damage.
@@ -251,6 +257,30 @@ func (l *Log) numberAt(s *segment, at Position) uint64 {
 		return h.seq
 	}
 	return 0
+}
+
+// numberDue is the number that a frame at a position of a segment has, told by the
+// frames before it: for a reader that begins there, after a restart, and finds a header
+// that says nothing. It is 0 where the frame before is damaged too: it may have been
+// read while it was not.
+func (l *Log) numberDue(s *segment, at Position) uint64 {
+	var sc scanner
+	sc.reset(l.sealer, s.file, s.base, s.off(at))
+	due := s.firstSeq
+	for off := int64(segmentHeaderSize); off < sc.limit; {
+		payload, seq, ok, err := sc.frame(off)
+		if errors.Is(err, os.ErrClosed) {
+			return 0
+		}
+		if ok {
+			due, off = seq+1, off+frameSize(len(payload))
+			continue
+		}
+		if off, ok = sc.resync(off); !ok {
+			return 0
+		}
+	}
+	return due
 }
 
 // ReadRaw appends the bytes of [from,to) to dst as they stand on the disk,
