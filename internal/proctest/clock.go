@@ -83,7 +83,7 @@ func openShift() *int64 {
 // not ask libc for the time, and Linux has no namespace for the time of day.)
 func BuildWithClock(t testing.TB, pkg string) string {
 	t.Helper()
-	overlay, err := writeOverlay(filepath.Join(Root(t), "bin", "shifted-clock"))
+	overlay, err := writeOverlay(filepath.Join(Root(t), "bin", "_clock"))
 	if err != nil {
 		t.Fatal(err)
 	}

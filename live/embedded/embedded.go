@@ -216,9 +216,10 @@ func (b *Broker) serve(client net.Conn) {
 			b.cutOff.Add(1)
 			b.cfg.Logger.Warn("embedded broker: cut off a client that does not read", "client", client.RemoteAddr())
 			_ = client.Close()
-			// What is still coming is thrown away, so that the broker gets rid of it.
-			_ = inner.Close()
 		}
+		// Whyever nothing is taken any more: what is still coming is thrown away, so that
+		// the broker gets rid of it, and does not wait for a client that has gone.
+		_ = inner.Close()
 		out.close()
 	})
 	wg.Go(func() { // buffer → client

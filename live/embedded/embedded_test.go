@@ -111,6 +111,32 @@ func TestAClientThatDoesNotReadStopsNobody(t *testing.T) {
 	}
 }
 
+// A client that goes away while its answers are on their way leaves nothing behind.
+func TestAClientThatGoesAwayIsLetGo(t *testing.T) {
+	b := start(t, Config{ClientBuffer: 1 << 30})
+	if err := client(t, b.URL()).Set(t.Context(), "large", strings.Repeat("x", 16<<10), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		c, err := net.Dial("tcp", b.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// More commands than the broker has read when the answers stop.
+		gets := strings.Repeat("*2\r\n$3\r\nGET\r\n$5\r\nlarge\r\n", 2000)
+		if _, err := fmt.Fprintf(c, "*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n%s", len(b.Password()), b.Password(), gets); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 64<<10)); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(c.(*net.TCPConn).SetLinger(0), c.Close()); err != nil { //nolint:forcetypeassert // it is one
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "nobody is left but the first", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.conns) <= 1 })
+}
+
 func TestConnectionsAreBounded(t *testing.T) {
 	b := start(t, Config{MaxClients: 2})
 	var held []net.Conn
