@@ -233,7 +233,7 @@ func (s *Sidecar) look(id string) (view, error) {
 		return view{}, problemOf(codeNotFound, "no task %.80q is known here, or it ended too long ago", id)
 	}
 	v := view{TaskID: id, Run: int(e.run), State: e.state.public(), Link: link(id)}
-	due, ended := time.Unix(0, e.due).UTC(), e.state.ended()
+	due, ended := time.Now().Add(time.Duration(e.due-s.queue.now().UnixNano())).UTC(), e.state.ended()
 	retrying := e.state == stateRetrying
 	s.queue.mu.Unlock()
 	if retrying {

@@ -36,7 +36,7 @@ func openQueue(cfg queueConfig) (*queue, error) {
 	}
 	q := &queue{
 		cfg: cfg, log: log, tasks: map[string]*entry{}, names: map[string]string{}, depth: map[string]int{},
-		waiters: map[string]chan struct{}{}, cancels: map[string]*cancelNote{}, wake: make(chan struct{}, 1),
+		waiters: map[string]chan struct{}{}, cancels: map[string]*cancelNote{}, began: time.Now(), wake: make(chan struct{}, 1),
 	}
 	if q.cursor, err = log.Cursor("queue"); err == nil {
 		err = q.replay()
@@ -71,7 +71,7 @@ func (q *queue) replay() error {
 		}
 		q.fold(&r, place{b.From, b.Seqs[0], uint32(len(b.Frames[0]))}) //nolint:gosec // a frame is smaller than a segment
 	}
-	q.settleReplay(time.Now())
+	q.settleReplay(q.now())
 	return nil
 }
 
@@ -100,13 +100,22 @@ func (q *queue) fold(r *record, at place) {
 		}
 	case opWait:
 		if e.wait = at; !e.state.ended() {
-			e.due, e.state = r.Due, stateRetrying
+			e.due, e.state = q.dueAgain(r), stateRetrying
 		}
 	case opCancel:
 		q.cancels[r.ID] = &cancelNote{at, *r.By}
 	case opEnd:
 		e.end, e.due, e.state = at, r.End.At.UnixNano(), stateOf(r.End.State)
 	}
+}
+
+// dueAgain is when an attempt is due that another process has put off: when that one
+// said, and no later than a whole wait from now. The clock may have been set back.
+func (q *queue) dueAgain(r *record) int64 {
+	if r.Noted == 0 {
+		return r.Due
+	}
+	return min(r.Due, q.began.UnixNano()+max(r.Due-r.Noted, 0))
 }
 
 // settleReplay counts and schedules what was read.

@@ -43,7 +43,8 @@ type queue struct {
 	closed  bool
 	stats   queueStats
 
-	wake chan struct{} // something may be due earlier than before
+	began time.Time     // the clock when it was opened
+	wake  chan struct{} // something may be due earlier than before
 	// newQueue is told of a queue's first task, outside mu.
 	newQueue func(name string)
 }
@@ -62,6 +63,10 @@ type queueStats struct {
 	forgotten, lostRoom, compacts uint64
 	copied                        uint64
 }
+
+// now is the time by the clock as it was when the queue was opened: a clock that is
+// set forward or back meanwhile neither puts an attempt off nor brings it on.
+func (q *queue) now() time.Time { return q.began.Add(time.Since(q.began)) }
 
 // room is the share of the log that records which are needed may take: the rest is
 // what compaction turns over.
@@ -130,7 +135,7 @@ func (q *queue) accept(ctx context.Context, id string, s *spec) (known bool, err
 		q.mu.Unlock()
 		return false, err
 	}
-	e := &entry{id: id, queue: name, run: 1, index: -1, task: at, sync: s.Sync, created: true, due: s.CreatedAt.UnixNano()}
+	e := &entry{id: id, queue: name, run: 1, index: -1, task: at, sync: s.Sync, created: true, due: q.now().UnixNano()}
 	q.stats.accepted++
 	q.tasks[id] = e
 	q.depth[name]++
@@ -216,7 +221,7 @@ func (q *queue) next(ctx context.Context) *entry {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		e, wait := q.take(time.Now())
+		e, wait := q.take(q.now())
 		if e != nil {
 			return e
 		}
@@ -256,13 +261,14 @@ func (q *queue) take(now time.Time) (*entry, time.Duration) {
 	return nil, wait
 }
 
-// again schedules the next attempt of a run that goes on, and calls written once
-// that is written down.
-func (q *queue) again(e *entry, due time.Time, carry []byte, written func()) {
+// again schedules the next attempt of a run that goes on after a delay, and calls
+// written once that is written down.
+func (q *queue) again(e *entry, delay time.Duration, carry []byte, written func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e.due, e.state = due.UnixNano(), stateRetrying
-	if q.note(e, carry) && written != nil {
+	now := q.now().UnixNano()
+	e.due, e.state = now+int64(delay), stateRetrying
+	if q.note(e, now, carry) && written != nil {
 		written()
 	}
 	if e.cancelled {
@@ -273,8 +279,8 @@ func (q *queue) again(e *entry, due time.Time, carry []byte, written func()) {
 
 // note writes down when the next attempt is due and what it is to be given. It
 // runs under mu.
-func (q *queue) note(e *entry, carry []byte) bool {
-	at, err := q.append(&record{Op: opWait, ID: e.id, Run: int(e.run), Due: e.due, Carry: carry}, true)
+func (q *queue) note(e *entry, now int64, carry []byte) bool {
+	at, err := q.append(&record{Op: opWait, ID: e.id, Run: int(e.run), Due: e.due, Noted: now, Carry: carry}, true)
 	if err != nil {
 		// The run goes on, with the counts of the attempt before.
 		q.cfg.logger.Error("a wait could not be written down", "task_id", e.id, "error", err)
@@ -301,8 +307,9 @@ func (q *queue) finish(ctx context.Context, e *entry, o *outcome) error {
 	q.live += e.bytes()
 	q.depth[e.queue]--
 	q.open--
-	q.settle(e, stateOf(o.State), o.At)
-	q.trim(o.At)
+	now := q.now()
+	q.settle(e, stateOf(o.State), now)
+	q.trim(now)
 	upTo := q.log.End()
 	q.mu.Unlock()
 	if err == nil {
@@ -371,7 +378,7 @@ func (q *queue) restart(ctx context.Context, id string, run int, s *spec) error 
 		}
 	}
 	e.run, e.task, e.wait, e.end = int32(run), at, place{}, place{} //nolint:gosec // a run's number is small
-	e.state, e.sync, e.created, e.cancelled, e.due = stateWaiting, false, true, false, time.Now().UnixNano()
+	e.state, e.sync, e.created, e.cancelled, e.due = stateWaiting, false, true, false, q.now().UnixNano()
 	q.live += e.bytes()
 	upTo := q.log.End()
 	q.mu.Unlock()

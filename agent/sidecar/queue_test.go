@@ -205,7 +205,7 @@ func TestCompactionAndRestartsLoseNothing(t *testing.T) {
 			q.mu.Lock()
 			q.heapOf(e).remove(e)
 			q.mu.Unlock()
-			q.again(e, time.Now().Add(time.Hour), nil, nil)
+			q.again(e, time.Hour, nil, nil)
 		case f.state == stateWaiting:
 			end(id, []timeline.State{timeline.StateCompleted, timeline.StateFailed, timeline.StateCancelled}[rng.IntN(3)])
 		case f.state == stateFailed || f.state == stateCancelled:
@@ -270,6 +270,29 @@ func TestWhatIsForgottenDoesNotRunAgain(t *testing.T) {
 	}
 	if e := q.tasks["other"]; e == nil || e.state != stateWaiting {
 		t.Errorf("the other is %+v", e)
+	}
+}
+
+// A wait that was written down by a clock two hours ahead is no longer than it was.
+func TestAClockThatIsSetBackPutsNothingOff(t *testing.T) {
+	dir := t.TempDir()
+	q := testQueue(t, dir, nil)
+	q.began = q.began.Add(2 * time.Hour)
+	put(t, q, "soon", nil)
+	put(t, q, "later", nil)
+	for _, delay := range []time.Duration{10 * time.Millisecond, time.Hour} { // in the order of put
+		q.again(taken(t, q), delay, nil, nil)
+	}
+	q.stop()
+	if err := q.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q = testQueue(t, dir, nil)
+	if e := taken(t, q); e.id != "soon" {
+		t.Errorf("%s had its turn", e.id)
+	}
+	if left := time.Until(time.Unix(0, q.tasks["later"].due)); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("the other waits for %v, want an hour", left)
 	}
 }
 

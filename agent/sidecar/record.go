@@ -28,6 +28,9 @@ type record struct {
 	Spec *spec `json:"spec,omitempty"`
 	// Due is when the next attempt may begin, in nanoseconds since 1970 (opWait).
 	Due int64 `json:"due,omitempty"`
+	// Noted is when that was written down: the two together say how long the wait is,
+	// whatever the clock says later.
+	Noted int64 `json:"noted,omitempty"`
 	// Carry is the agent's, for that attempt.
 	Carry json.RawMessage `json:"carry,omitempty"`
 	End   *outcome        `json:"end,omitempty"`

@@ -75,9 +75,9 @@ func (s *Sidecar) turn(ctx context.Context, e *entry) {
 	})
 	switch step.Outcome {
 	case agent.Retrying:
-		s.wait(e, time.Now().Add(step.Delay), step.Carry)
+		s.wait(e, step.Delay, step.Carry)
 	case agent.Aborted:
-		s.wait(e, time.Now(), step.Carry) // goes on after the next start
+		s.wait(e, 0, step.Carry) // goes on after the next start
 	default:
 		s.end(ctx, e, outcomeOf(s.cfg.Agent.Namespace, e, step, number))
 	}
@@ -93,8 +93,8 @@ func (s *Sidecar) carry(e *entry, b *spool.Batch) []byte {
 }
 
 // wait writes down when the next attempt is due; the agent forgets the run then.
-func (s *Sidecar) wait(e *entry, due time.Time, carry []byte) {
-	s.queue.again(e, due, carry, func() { s.agent.Forget(s.cfg.Agent.Namespace, e.id, int(e.run)) })
+func (s *Sidecar) wait(e *entry, delay time.Duration, carry []byte) {
+	s.queue.again(e, delay, carry, func() { s.agent.Forget(s.cfg.Agent.Namespace, e.id, int(e.run)) })
 }
 
 // end writes down how a run ended. Only then may the agent forget it: a kill
@@ -208,5 +208,5 @@ func (s *Sidecar) resume(e *entry) {
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
 	e.state = stateRetrying
-	s.queue.note(e, carry)
+	s.queue.note(e, s.queue.now().UnixNano(), carry)
 }
