@@ -136,7 +136,9 @@ type Snapshot struct {
 	RetryRequestedAt time.Time `json:"retry_requested_at,omitzero"`
 	// CancelRequestedAt is when an operator asked for a stop that has not happened.
 	CancelRequestedAt time.Time `json:"cancel_requested_at,omitzero"`
-	Progress          *Progress `json:"progress,omitempty"`
+	// CancelIgnoredAt is since when it is known that the handler does not look at it.
+	CancelIgnoredAt time.Time `json:"cancel_ignored_at,omitzero"`
+	Progress        *Progress `json:"progress,omitempty"`
 }
 
 // Fold returns the snapshot of one task from all its events, in any order and
@@ -201,7 +203,7 @@ func (s *Snapshot) settle(decides *Event) {
 		s.Error = nil
 	}
 	if s.State.Terminal() {
-		s.CancelRequestedAt = time.Time{}
+		s.CancelRequestedAt, s.CancelIgnoredAt = time.Time{}, time.Time{}
 	}
 	if s.State == StateRetrying && decides.Type == DLQRetryRequested {
 		s.RetryRequestedAt = decides.OccurredAt
@@ -229,7 +231,9 @@ func (s *Snapshot) foldRun(e *Event) {
 			s.StartedAt = e.OccurredAt
 		}
 	case CancelRequested:
-		s.CancelRequestedAt = e.OccurredAt
+		s.CancelRequestedAt, s.CancelIgnoredAt = e.OccurredAt, time.Time{}
+	case CancelIgnored:
+		s.CancelIgnoredAt = e.OccurredAt
 	case MovedToDLQ:
 		s.DeadLetterID = DeadLetterID(e.Namespace, e.Task.ID, e.Run)
 		if e.DeadLetter != nil {

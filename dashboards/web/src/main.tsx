@@ -4,7 +4,8 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Link, Outlet, redirect, retainSearchParams, RouterProvider } from "@tanstack/react-router";
 import { Problem } from "./api/client";
 import { Active } from "./pages/Active";
-import { Login } from "./pages/Login";
+import { Login, SignInAgain } from "./pages/Login";
+import { asking } from "./ui/every";
 import { Empty, Failed } from "./ui/parts";
 import { PrefsProvider } from "./ui/prefs";
 import { Shell } from "./ui/Shell";
@@ -60,15 +61,17 @@ const passes = (e: Error) => !(e instanceof Problem) || ((e.status === 429 || e.
 const client = new QueryClient({
   defaultOptions: { queries: { retry: (n, e) => n < 2 && passes(e), retryDelay: (n, e) => Math.max(1000 * 2 ** n, e instanceof Problem ? e.retryAfter * 1000 : 0), refetchOnWindowFocus: false } },
 });
-addEventListener("tasktrail:signed-out", () => {
+function leave() {
   if (location.pathname === "/login") return;
   const next = location.pathname + location.search;
   // Who had been let in is told why the login is there again.
   const ended = client.getQueryData(["whoami"]) ? "&ended=1" : "";
   client.clear();
   router.history.push(`/login?next=${encodeURIComponent(next)}${ended}`);
-});
+}
+// Where something is being written, that is not left behind, see SignInAgain.
+addEventListener("tasktrail:signed-out", () => asking() || leave());
 
 createRoot(document.getElementById("root")!).render(
-  <StrictMode><PrefsProvider><QueryClientProvider client={client}><RouterProvider router={router} /></QueryClientProvider></PrefsProvider></StrictMode>,
+  <StrictMode><PrefsProvider><QueryClientProvider client={client}><RouterProvider router={router} /><SignInAgain leave={leave} /></QueryClientProvider></PrefsProvider></StrictMode>,
 );

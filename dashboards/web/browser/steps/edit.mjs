@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 
-export async function steps({ page, context, step, during, task, text, seen, check, dialog }) {
+export async function steps({ page, context, step, during, go, task, text, seen, check, dialog }) {
   const became = () => page.getByRole("region", { name: "What became of it" });
   const area = () => dialog("Edit the input and retry").getByRole("textbox").first();
   const review = () => page.getByRole("button", { name: "See what changes" });
@@ -80,6 +80,10 @@ export async function steps({ page, context, step, during, task, text, seen, che
     await seen("task-cancel-ignored");
     await page.getByRole("tab", { name: "Timeline" }).click();
     await text("its handler still runs: it does not look at its context");
+    // The list says the same.
+    await go("/tasks?q=deaf-1");
+    await page.locator("[data-task='asynq:default:deaf-1']", { hasText: "not stopped: cancel asked for" }).getByText("it does not look at its context").waitFor();
+    await check("a cancel that is ignored, in the list");
   });
   await step("a discard says what it did", async () => {
     await task("asynq:default:pay-04");

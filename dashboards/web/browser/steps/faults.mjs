@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 
 const pages = [["/tasks", "tasks?*"], ["/search", "tasks?*"], ["/dead-letters", "failed-tasks?*"], ["/errors", "errors?*"], ["/alerts", "alerts?*"], ["/providers", "providers?*"], ["/health", "tasks/monitoring/health*"], ["/settings?tab=keys", "keys*"], ["/tasks/asynq%3Adefault%3Apay-01", "tasks/asynq*"]];
 
-export async function steps({ page, context, base, step, during, go, text, signIn, live, task }) {
+export async function steps({ page, context, base, step, during, go, text, signIn, live, task, check }) {
   await step("a session that ends is said, and signing in leads back", async () => {
     await during((m) => m.includes("401"), async () => {
       await go("/search?state=failed&type=payment");
@@ -19,15 +19,47 @@ export async function steps({ page, context, base, step, during, go, text, signI
       await page.waitForURL((u) => u.pathname === "/search" && u.searchParams.get("state") === "failed" && u.searchParams.get("queue") === "payments");
       await page.locator("[data-row]").first().waitFor();
       await live();
-      // Where something was to be done: the question is asked again after it.
+    });
+  });
+  await step("a session that ends under a question keeps what was written", async () => {
+    const question = page.getByRole("dialog", { name: "Cancel this task?" }), again = page.getByRole("dialog", { name: "Your session has ended" });
+    await during((m) => m.includes("401") || m.includes("403"), async () => {
       await go("/tasks");
+      await live();
       await page.getByRole("button", { name: "Cancel asynq:default:wait-0" }).click();
+      await page.getByLabel(/Reason/).fill("the order was withdrawn by phone");
       await context.clearCookies();
-      await page.getByRole("dialog").getByRole("button", { name: "Cancel task" }).click();
+      await question.getByRole("button", { name: "Cancel task" }).click();
+      await again.waitFor();
+      await check("signing in again");
+      await signIn("nobody");
+      await again.getByRole("alert").waitFor();
+      await signIn("admin");
+      await again.waitFor({ state: "detached" });
+      assert.equal(await page.getByLabel(/Reason/).inputValue(), "the order was withdrawn by phone");
+      await question.getByRole("button", { name: "Cancel task" }).click();
+      await text("Cancel asked for: asynq:default:wait-0");
+      await live();
+      await task("asynq:default:wait-0", "timeline");
+      await text("the order was withdrawn by phone");
+      // Another's session shows nothing of what was there, and leaving leads to the login.
+      await go("/tasks");
+      await page.getByRole("button", { name: "Cancel asynq:default:wait-1" }).click();
+      await page.getByLabel(/Reason/).fill("mine");
+      await context.clearCookies();
+      await page.getByRole("button", { name: "Cancel task" }).click();
+      await again.waitFor();
+      await signIn("reader");
+      await again.waitFor({ state: "detached" });
+      await page.locator("[data-task]").first().waitFor();
+      assert.equal(await page.getByRole("button", { name: /^Cancel / }).count(), 0);
+      await page.keyboard.press("?");
+      await context.clearCookies();
+      await page.evaluate(() => fetch("/api/v1/whoami").then(() => dispatchEvent(new Event("tasktrail:signed-out"))));
+      await again.getByRole("button", { name: /^Leave/ }).click();
       await page.waitForURL(/\/login\?next=%2Ftasks/);
       await signIn("admin");
       await page.waitForURL(/\/tasks$/);
-      await page.getByRole("button", { name: "Cancel asynq:default:wait-0" }).waitFor();
     });
   });
   const answers = [

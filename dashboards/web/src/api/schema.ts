@@ -1280,6 +1280,8 @@ export interface components {
             /** @description Since when an accepted retry waits for somebody to take it */
             retry_requested_at?: components["schemas"]["Time"];
             cancel_requested_at?: components["schemas"]["Time"];
+            /** @description Since when it is known that its handler does not look at the cancel and runs on */
+            cancel_ignored_at?: components["schemas"]["Time"];
             progress?: components["schemas"]["Progress"];
             omitted?: components["schemas"]["Omitted"];
         } & components["schemas"]["TaskFields"];

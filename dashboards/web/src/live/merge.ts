@@ -23,7 +23,8 @@ function apply(row: Task | undefined, u: Update): Task | undefined {
     if (e.run > t.run) t = { ...t, run: e.run, attempt: 0, progress: undefined, error: undefined };
     if (e.type === "task_retried" && e.retry) t = { ...t, waiting: e.retry, next_attempt_at: new Date(Date.parse(e.occurred_at) + e.retry.delay_ms).toISOString() };
     if (e.type === "attempt_started") t = { ...t, waiting: undefined, next_attempt_at: undefined, started_at: t.started_at ?? e.occurred_at };
-    if (e.type === "cancel_requested") t = { ...t, cancel_requested_at: e.occurred_at };
+    if (e.type === "cancel_requested") t = { ...t, cancel_requested_at: e.occurred_at, cancel_ignored_at: undefined };
+    if (e.type === "cancel_ignored") t = { ...t, cancel_ignored_at: e.occurred_at };
   }
   if (!t || !u.task || (u.task.run ?? 0) < t.run) return t;
   return { ...t, state: u.task.state || t.state, attempt: Math.max(t.attempt, u.task.attempt ?? 0), progress: u.task.progress ?? t.progress };

@@ -60,6 +60,8 @@ export function follow(who: string, on: Handlers): { topics(t: string[]): void; 
   document.addEventListener("visibilitychange", look);
   addEventListener("pagehide", bye);
   addEventListener("pageshow", hello);
+  // A stream that was refused is asked for again by whoever may have it now.
+  addEventListener("tasktrail:signed-in", hello);
   return {
     topics(t) {
       if (t.length === topics.length && t.every((x, i) => x === topics[i])) return;
@@ -71,6 +73,7 @@ export function follow(who: string, on: Handlers): { topics(t: string[]): void; 
       document.removeEventListener("visibilitychange", look);
       removeEventListener("pagehide", bye);
       removeEventListener("pageshow", hello);
+      removeEventListener("tasktrail:signed-in", hello);
       bye();
     },
   };

@@ -12,6 +12,7 @@ import { asking } from "../ui/every";
 import { useMe } from "../ui/me";
 import { Copy, Empty, Failed, Loading, Mark } from "../ui/parts";
 import { Time, usePrefs } from "../ui/prefs";
+import { proof } from "../ui/stop";
 
 // The stream tells what happens; the API is asked now and then whether that is all,
 // and more often where the stream is not there.
@@ -51,6 +52,7 @@ function Progress({ task }: { task: Task }) {
 }
 
 function Waiting({ task }: { task: Task }) {
+  if (task.cancel_ignored_at) return <p className="text-wait">! not stopped: cancel asked for <Time at={task.cancel_requested_at} />, {proof("ignored")}</p>;
   if (task.cancel_requested_at) return <p className="text-wait">⊘ cancel asked for <Time at={task.cancel_requested_at} />, not stopped yet</p>;
   if (task.state === "pending") return <p className="text-soft">waits for a worker of {printable(task.queue || "its queue")}, created <Time at={task.created_at} /></p>;
   if (task.state === "retrying" && task.waiting) return <p className="text-soft">attempt {task.waiting.next_attempt} <Time at={task.next_attempt_at} /> <span className="label">{why(task.waiting)}</span></p>;
