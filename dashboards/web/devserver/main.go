@@ -61,7 +61,7 @@ func serve(ctx context.Context, addr string, ui fs.FS, l *load) error {
 		BulkInterval: 300 * time.Millisecond,
 	}, query.Deps{
 		Reader: w, Writer: w.Store, Claimer: w.Store, Subscriber: w.broker,
-		Settings: w.Store, Alerts: o, Channels: o, AlertSettings: o, Providers: o, Keys: o,
+		Settings: w.Store, Audit: w.Store, Alerts: o, Channels: o, AlertSettings: o, Providers: o, Keys: o,
 		RequeueSecret: func(namespace, queue, salt string) (string, error) {
 			return "whsec_for-development-" + namespace + "-" + queue + "-" + salt, nil
 		},

@@ -57,6 +57,10 @@ func (o *operators) alerts(now time.Time) {
 func (o *operators) rules() {
 	o.AddRule(readmodel.AlertRule{Name: "payments are failing", Kind: "failure_rate", Severity: timeline.AlertCritical, Source: readmodel.FromFile, Rule: json.RawMessage(`{"name":"payments are failing","kind":"failure_rate","match":{"type":"payment*"},"above":"20%","severity":"critical"}`)})
 	o.AddRule(readmodel.AlertRule{Name: "workers die", Kind: "lost_tasks", Severity: timeline.AlertHigh, Source: readmodel.FromFile, Rule: json.RawMessage(`{"name":"workers die","kind":"lost_tasks","above":3}`)})
+	o.SetSeverity(readmodel.Severities{Thresholds: timeline.DefaultThresholds(), Types: []readmodel.TypeSeverity{
+		{Match: json.RawMessage(`{"type":["invoice_*"]}`), Severity: timeline.AlertHigh, Thresholds: timeline.Thresholds{"USD": "10", "EUR": "10"}},
+		{Match: json.RawMessage(`{"type":["report","nightly_*"],"queue":["!payments"]}`), Severity: timeline.AlertMedium},
+	}})
 }
 
 func (o *operators) channels(now time.Time) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 
-export async function steps({ page, step, during, go, text, seen, check, dialog, api }) {
+export async function steps(t) {
+  const { page, step, during, go, text, seen, check, dialog, api } = t;
   await step("keys: made, its token shown once", async () => {
     await go("/settings");
     await page.getByRole("list", { name: "API keys" }).getByText("worker fleet").waitFor();
@@ -80,5 +81,42 @@ export async function steps({ page, step, during, go, text, seen, check, dialog,
     await page.getByRole("list", { name: "Parts" }).getByText("store").waitFor();
     await page.locator("[data-version]", { hasText: "development" }).waitFor();
     await seen("settings-about");
+  });
+  await step("severity: the thresholds in force and their exceptions", async () => {
+    await go("/settings?tab=severity");
+    await page.getByText("invoice_*").waitFor();
+    assert.equal(await page.getByRole("region", { name: "How loudly a failure calls" }).locator("dl > div", { hasText: "USD" }).innerText().then((t) => t.replace(/\s+/g, " ")), "USD 100");
+    await seen("settings-severity");
+  });
+  await step("the audit trail: who changed what, what was refused, filtered and paged", async () => {
+    const trail = page.getByRole("list", { name: "Audit trail" }), rows = page.locator("[data-audit]");
+    await during((m) => m.includes("404"), () => page.evaluate(() => fetch("/api/v1/tasks/no%20such%20task/cancel", { method: "POST", headers: { "Idempotency-Key": crypto.randomUUID(), "Content-Type": "application/json" }, body: '{"reason":"the test asks"}' })));
+    await go("/settings?tab=audit");
+    await trail.getByText("POST /keys").first().waitFor();
+    await seen("settings-audit");
+    await page.getByLabel("came to", { exact: true }).selectOption("not_found");
+    await page.waitForURL(/result=not_found/);
+    await trail.getByText("no such task").first().waitFor();
+    await page.waitForFunction(() => [...document.querySelectorAll("[data-audit]")].every((r) => r.textContent.includes("not found")));
+    await page.getByLabel("to what", { exact: true }).fill("no such task");
+    await page.waitForURL(/target=no/);
+    await page.waitForFunction(() => document.querySelectorAll("[data-audit]").length === 1);
+    const saved = await t.saved(() => page.getByRole("button", { name: "CSV" }).click());
+    assert.match(saved, /^at,actor,/);
+    assert.match(saved, /no such task,not_found,404/);
+    await page.getByLabel("who", { exact: true }).fill("nobody");
+    await text("No record fits the filter");
+    await page.getByRole("button", { name: "Clear the filter" }).click();
+    await rows.nth(1).waitFor();
+    // Pages of three.
+    await page.route("**/api/v1/audit?*", (r) => r.continue({ url: r.request().url().replace("limit=50", "limit=3") }));
+    await go("/settings?tab=audit");
+    await rows.nth(2).waitFor();
+    const ids = () => rows.evaluateAll((all) => all.map((e) => e.dataset.audit));
+    const first = await ids();
+    await page.getByRole("button", { name: "Older" }).click();
+    await page.waitForFunction((a) => document.querySelector("[data-audit]")?.dataset.audit !== a, first[0]);
+    assert.equal((await ids()).some((id) => first.includes(id)), false, "a record stands on two pages");
+    await page.unroute("**/api/v1/audit?*");
   });
 }

@@ -11,7 +11,7 @@ export async function steps({ page, step, go, task, text, seen, dialog }) {
     await text("One part was taken out before it was recorded: card");
     await seen("task-payloads");
     await page.getByRole("tab", { name: "Payment" }).click();
-    await text("120.00 USD reaches the threshold");
+    await text("120.00 USD reaches 100 USD, from where on a failure is critical.");
     await page.locator("[data-other='asynq:default:pay-05']").waitFor();
     assert.equal(await page.locator("[data-other='asynq:default:pay-twice']").count(), 0, "a task is among its own others");
     await seen("task-payment");

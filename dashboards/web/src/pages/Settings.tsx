@@ -9,9 +9,11 @@ import { duration, printable, word } from "../ui/format";
 import { useMe } from "../ui/me";
 import { Fact, Failed, Forbidden, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
+import { Audit } from "./Audit";
 import { Channels } from "./Deliveries";
 import { Keys } from "./Keys";
 import { RequeueURLs } from "./RequeueURLs";
+import { Severity } from "./Severity";
 
 function About() {
   const { me } = useMe();
@@ -64,13 +66,17 @@ export function Settings() {
     { id: "keys", name: "API keys", may: may.admin, scope: "admin", page: <Keys /> },
     { id: "channels", name: "Channels", may: may.readAll, scope: "read:all", page: <Channels /> },
     { id: "requeue", name: "Re-enqueue URLs", may: may.operateAll, scope: "operate", page: <RequeueURLs /> },
+    { id: "severity", name: "Severity", may: may.readAll, scope: "read:all", page: <Severity /> },
+    { id: "audit", name: "Audit trail", may: may.admin, scope: "admin", page: <Audit /> },
     { id: "about", name: "About", may: true, scope: "", page: <About /> },
   ];
+  // A tab's filter is not the next one's.
+  const fresh = Object.fromEntries(Object.keys(search).filter((k) => k !== "ns").map((k) => [k, undefined]));
   const tab = tabs.find((t) => t.id === search.tab) ?? tabs.find((t) => t.may)!;
   return (
     <>
       <h1 className="text-lg font-semibold mb-1">Settings</h1>
-      <Tabs.Root value={tab.id} onValueChange={(v) => set({ tab: v })}>
+      <Tabs.Root value={tab.id} onValueChange={(v) => set({ ...fresh, tab: v })}>
         <Tabs.List className="border-b border-line mb-3 overflow-x-auto whitespace-nowrap" aria-label="Settings">
           {tabs.filter((t) => t.may).map((t) => <Tabs.Trigger key={t.id} value={t.id} className="tab">{t.name}</Tabs.Trigger>)}
         </Tabs.List>

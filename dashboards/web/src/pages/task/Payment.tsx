@@ -3,20 +3,20 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { getList } from "../../api/client";
-import type { Page, Task } from "../../api/types";
+import type { Page, Severities, Task } from "../../api/types";
 import { duration, printable, word } from "../../ui/format";
 import { Empty, Fact, Failed, Loading, Mark } from "../../ui/parts";
 import { Time } from "../../ui/prefs";
+import { movesMoney, reasoned } from "../../ui/severity";
+import { useSeverities } from "../Severity";
 
-const moves = /(^|_)(payment|withdrawal)$|^(payment|withdrawal)[_.]/;
-
-function because(t: Task): string {
-  const money = moves.test(t.type ?? "");
-  const amount = `${t.amount} ${t.currency || "(no currency, counted as USD)"}`;
-  if (t.alert_severity === "critical") return `${amount} reaches the threshold of its currency: 100 USD or about as much, where nothing else is set.`;
-  if (t.alert_severity === "high") return `${printable(t.type ?? "")} is a payment or a withdrawal, and ${amount} is below the threshold of its currency.`;
-  if (t.alert_severity === "medium") return `${amount} is below the threshold of its currency, and ${printable(t.type || "its type")} is neither a payment nor a withdrawal.`;
-  return money ? "It has no failure that stands. It is a payment or a withdrawal: a failure would be high at least, and critical from the threshold of its currency on." : "It has no failure that stands. The amount would decide: critical from the threshold of its currency on, else medium.";
+// because tells why in the words of the thresholds in force, where the token may read
+// them, and else in those of the rule itself.
+function because(t: Task, s: Severities | undefined): string {
+  if (!s) return movesMoney(t.type) ? "It is a payment or a withdrawal: a failure is high at least, and critical from the threshold of its currency on." : "The amount decides: critical from the threshold of its currency on, else medium.";
+  const { severity, text } = reasoned(t, s);
+  if (!t.alert_severity) return `No failure of it stands. One would be ${severity}: ${text}`;
+  return severity === t.alert_severity ? text : `By the thresholds in force it would be ${severity}: ${text} Its agent judged by its own, or they were changed since.`;
 }
 
 function Others({ task: t, reference }: { task: Task; reference: string }) {
@@ -44,13 +44,14 @@ function Others({ task: t, reference }: { task: Task; reference: string }) {
 
 export function Payment({ task: t }: { task: Task }) {
   const reference = t.metadata?.payment_reference;
+  const severities = useSeverities();
   if (!t.amount && !reference) return <div className="panel"><Empty title="No amount on this task">Tasks that say an amount and a currency show their payment here.</Empty></div>;
   return (
     <div className="grid md:grid-cols-[minmax(0,5fr)_minmax(0,7fr)] gap-3 items-start">
       <section className="panel px-4 py-4" aria-label="Amount">
         <p className="text-3xl font-semibold break-words">{t.amount ?? "–"} <span className="text-lg font-normal text-soft">{t.currency}</span></p>
         <p className="mt-1"><Mark of={t.state} />{t.failure_reason && <span className="text-soft"> · {word(t.failure_reason)}</span>}</p>
-        <div className="mt-4 pt-3 border-t border-line"><p className="label">How loudly a failure calls</p><p>{t.alert_severity ? <Mark of={t.alert_severity} /> : <span className="text-soft">said when it fails</span>}</p>{t.amount && <p className="text-soft mt-1">{because(t)}</p>}</div>
+        <div className="mt-4 pt-3 border-t border-line"><p className="label">How loudly a failure calls</p><p>{t.alert_severity ? <Mark of={t.alert_severity} /> : <span className="text-soft">said when it fails</span>}</p><p className="text-soft mt-1">{because(t, severities.data)}{severities.data && <> <Link className="link" to="/settings" search={{ tab: "severity" } as never}>The thresholds</Link></>}</p></div>
         <dl className="grid grid-cols-2 gap-x-6 gap-y-2.5 mt-4 pt-3 border-t border-line"><Fact name="Reference">{reference && <span className="id">{printable(reference)}</span>}</Fact><Fact name="User">{printable(t.user_id ?? "")}</Fact><Fact name="Provider">{printable(t.provider ?? "")}</Fact><Fact name="Type">{printable(t.type ?? "")}</Fact></dl>
       </section>
       <section className="panel overflow-hidden" aria-label="The same payment">
