@@ -21,6 +21,7 @@ const settleWithin = 3 * time.Minute
 // returns the tasks that it added to that end.
 func (s *system) quiet(tasks []*task) []*task {
 	s.t.Helper()
+	s.again() // it may have needed longer to fail than its disk was full
 	sweeps := []*task{s.sweep()}
 	proctest.Eventually(s.t, settleWithin, "the worker's queue is empty", func() (bool, string) {
 		names := s.pending()
@@ -66,6 +67,7 @@ func (s *system) check(all, tasks []*task) {
 	s.lap("looking at every task")
 	s.checkHealth(all)
 	proctest.Eventually(s.t, time.Minute, "tasktrail verify balances", func() (bool, string) {
+		s.again()
 		out, err := s.balance()
 		return err == nil, fmt.Sprint(out, err)
 	})
@@ -240,6 +242,11 @@ func (s *system) checkLife(t *task, life []string, poison bool) {
 		count[e]++
 	}
 	for e, n := range count {
+		if n == 2 && s.mayRepeat(t) && (strings.HasSuffix(e, " task_completed") || strings.HasSuffix(e, " task_failed")) {
+			s.repeated[t.id] = true
+			s.log(t.id + " ended twice: its worker was killed before its runner heard of the end")
+			continue
+		}
 		if n > 1 {
 			s.t.Errorf("%s: %s is there %d times: %q", t.id, e, n, life)
 		}
@@ -250,12 +257,20 @@ func (s *system) checkLife(t *task, life []string, poison bool) {
 			end = "task_completed"
 		}
 		for _, e := range []string{"task_started", end} {
-			if count[fmt.Sprintf("r%d %s", r, e)] != 1 {
+			if e == "task_started" && s.mayRepeat(t) {
+				continue // its worker may be killed after it took the attempt's number
+			}
+			if n := count[fmt.Sprintf("r%d %s", r, e)]; n != 1 && !s.repeated[t.id] {
 				s.t.Errorf("%s (%v): run %d has no %s: %q", t.id, t.plan, r, e, life)
 			}
 		}
 	}
 }
+
+// mayRepeat says whether a kill of a task's worker can go between what the agent wrote
+// and what the runner, whose queue is elsewhere, was told: docs/reliability.md. The
+// work is done once all the same.
+func (s *system) mayRepeat(t *task) bool { return *leases && (t.kind == byAsynq || t.kind == byRiver) }
 
 // checkHealth compares the counts of the health route with the truth.
 func (s *system) checkHealth(all []*task) {
@@ -269,9 +284,11 @@ func (s *system) checkHealth(all []*task) {
 		if err := s.health(&h); err != nil {
 			return false, err.Error()
 		}
-		ok := h.Tasks[timeline.StateCompleted]+h.Tasks[timeline.StateFailed] == int64(len(all)) && h.QueueDepth == 0 && h.WaitingRetries == 0
+		sum := h.Tasks[timeline.StateCompleted] + h.Tasks[timeline.StateFailed]
+		// One that ended twice counts twice.
+		ok := sum >= int64(len(all)) && sum <= int64(len(all)+len(s.repeated)) && h.QueueDepth == 0 && h.WaitingRetries == 0 && h.Tasks[timeline.StateRetrying]+h.Tasks[timeline.StateInProgress]+h.Tasks[timeline.StatePending]+h.Tasks[timeline.StateLost] == 0
 		// A task on which three workers died failed, whatever its service would have said.
-		ok = ok && h.Tasks[timeline.StateCompleted] <= want[timeline.StateCompleted]
+		ok = ok && h.Tasks[timeline.StateCompleted] <= want[timeline.StateCompleted]+int64(len(s.repeated))
 		return ok, fmt.Sprintf("%s, want %v of %d tasks", str(h.Tasks), want, len(all))
 	})
 }

@@ -52,10 +52,14 @@ func (s *system) balance() (string, error) {
 	return s.up.Run("verify", "--collector", s.up.Collector(), "--collector", "http://"+s.second.http)
 }
 
-// again starts the second collector where it ended by itself, as a supervisor does.
+// again starts the second collector where it ended by itself, as a supervisor does: on
+// a full disk it cannot start, and says so.
 func (s *system) again() {
 	select {
 	case <-s.second.process.Done():
+		if out := s.second.process.Output(); strings.Contains(out, "panic:") || strings.Contains(out, "fatal error:") {
+			s.t.Errorf("the second collector crashed:\n%s", out)
+		}
 		s.startSecond()
 	default:
 	}

@@ -42,13 +42,14 @@ type system struct {
 	runSpool    string
 	sweeps      int
 	lapBegan    time.Time
+	repeated    map[string]bool // tasks with a run that ended twice: see mayRepeat
 	// rand is the storm's.
 	rand *rand.Rand
 }
 
 func startSystem(t *testing.T) *system {
 	t.Helper()
-	s := &system{t: t, redisAddr: proctest.FreeAddrs(t, 1)[0], receiver: newReceiver(t), sidecarDir: t.TempDir(), runSpool: t.TempDir()}
+	s := &system{t: t, redisAddr: proctest.FreeAddrs(t, 1)[0], receiver: newReceiver(t), sidecarDir: t.TempDir(), runSpool: t.TempDir(), repeated: map[string]bool{}}
 	s.clocks = newClocks(t)
 	s.startRedis()
 	s.up = uptest.StartAs(t, s.clocks.tasktrail(t), s.clocks.up.Env(), append(s.alertArgs(), "--redis-url", "redis://"+s.redisAddr, "--api-rate", "10000")...)
