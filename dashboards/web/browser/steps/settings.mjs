@@ -92,7 +92,7 @@ export async function steps(t) {
     const trail = page.getByRole("list", { name: "Audit trail" }), rows = page.locator("[data-audit]");
     await during((m) => m.includes("404"), () => page.evaluate(() => fetch("/api/v1/tasks/no%20such%20task/cancel", { method: "POST", headers: { "Idempotency-Key": crypto.randomUUID(), "Content-Type": "application/json" }, body: '{"reason":"the test asks"}' })));
     await go("/settings?tab=audit");
-    await trail.getByText("POST /keys").first().waitFor();
+    await trail.getByText("made a key").first().waitFor();
     await seen("settings-audit");
     await page.getByLabel("came to", { exact: true }).selectOption("not_found");
     await page.waitForURL(/result=not_found/);

@@ -12,6 +12,7 @@ import { printable, word } from "../ui/format";
 import { useMe } from "../ui/me";
 import { Copy, Empty, Failed, Forbidden, Loading, Mark, Pager } from "../ui/parts";
 import { Time } from "../ui/prefs";
+import { TabRow } from "../ui/TabRow";
 import { Reasoned, Said } from "../ui/Sheet";
 import { fits, suggested, type Matcher } from "../ui/silence";
 import { csv, download } from "../ui/table";
@@ -121,9 +122,7 @@ export function Alerts() {
     <>
       <h1 className="text-lg font-semibold mb-1">Alerts</h1>
       <Tabs.Root value={tab} onValueChange={(v) => set({ ...gone, tab: v === "firing" ? undefined : v })}>
-        <Tabs.List className="border-b border-line mb-3 overflow-x-auto whitespace-nowrap" aria-label="Views of alerts">
-          {tabs.filter(([v]) => v === "firing" || may.readAll).map(([v, name]) => <Tabs.Trigger key={v} value={v} className="tab">{name}</Tabs.Trigger>)}
-        </Tabs.List>
+        <TabRow label="Views of alerts" open={tab} tabs={tabs.filter(([v]) => v === "firing" || may.readAll)} />
         <Tabs.Content value="firing"><Firing /></Tabs.Content>
         <Tabs.Content value="silences">{needsAll("silences", <Silences />)}</Tabs.Content>
         <Tabs.Content value="rules">{needsAll("rules", <Rules />)}</Tabs.Content>

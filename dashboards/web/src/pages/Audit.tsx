@@ -15,6 +15,17 @@ const labels = { actor: "who", action: "what", target: "to what", result: "came 
 const refusals = ["forbidden", "namespace_forbidden", "not_found", "invalid_body", "invalid_parameter", "task_running", "dead_letter_not_pending", "unavailable", "internal"];
 const columns = ["at", "actor", "user_id", "action", "target", "result", "status", "reason", "details", "remote", "request_id", "id"];
 
+// said is a call in words, where it is one of those that are made every day.
+const calls: Record<string, string> = {
+  "POST /tasks/:id/retry": "retried", "POST /tasks/:id/cancel": "cancelled", "POST /failed-tasks/:id/retry": "retried the dead letter", "POST /failed-tasks/:id/discard": "discarded the dead letter",
+  "POST /failed-tasks/bulk-retry": "began a bulk retry", "POST /failed-tasks/bulk-discard": "began a bulk discard", "POST /bulk/:id/pause": "paused the bulk action", "POST /bulk/:id/resume": "resumed the bulk action", "POST /bulk/:id/abort": "aborted the bulk action",
+  "POST /errors/:fingerprint/resolve": "resolved the error", "POST /errors/:fingerprint/ignore": "ignored the error", "POST /errors/:fingerprint/reopen": "reopened the error", "POST /alerts/:id/acknowledge": "acknowledged the alert",
+  "POST /silences": "made a silence", "PUT /silences/:id": "changed the silence", "DELETE /silences/:id": "expired the silence", "PUT /channels/:name": "set the channel", "DELETE /channels/:name": "removed the channel", "POST /channels/:name/test": "tested the channel",
+  "POST /channels/:name/deliveries/:id/resend": "sent again the delivery", "POST /rules/try": "tried a rule", "PUT /rules/:name": "set the rule", "DELETE /rules/:name": "removed the rule", "PUT /requeue-urls/:queue": "set the re-enqueue URL", "DELETE /requeue-urls/:queue": "removed the re-enqueue URL",
+  "POST /keys": "made a key", "DELETE /keys/:id": "revoked the key", "POST /session": "signed in", "DELETE /session": "signed out",
+};
+const said = (action: string) => calls[action] ?? printable(action);
+
 // Where a record's target has a page of its own.
 function Target({ of: r }: { of: AuditRecord }) {
   if (!r.target) return null;
@@ -25,15 +36,15 @@ function Target({ of: r }: { of: AuditRecord }) {
 function Row({ record: r }: { record: AuditRecord }) {
   const details = Object.entries(r.details ?? {});
   return (
-    <li data-audit={r.id} className="px-3 py-2 grid sm:grid-cols-[9rem_minmax(0,1fr)_9rem] gap-x-4 gap-y-0.5">
+    <li data-audit={r.id} className="px-3 py-2 grid sm:grid-cols-[8rem_minmax(0,1fr)_10rem] gap-x-4 gap-y-0.5">
       <p className="text-soft"><Time at={r.at} exact /></p>
       <div className="min-w-0">
-        <p className="break-words"><span className="mono">{printable(r.action)}</span> <Target of={r} /></p>
+        <p className="break-words"><span className="font-medium">{said(r.action)}</span> <Target of={r} /></p>
         {r.reason && <p className="break-words">“{printable(r.reason)}”</p>}
-        <p className="text-soft break-words">by <span className="id">{printable(r.actor)}</span>{r.user_id && <> for the user {printable(r.user_id)}</>}{r.remote && <> from <span className="id">{printable(r.remote)}</span></>}</p>
+        <p className="text-soft break-words">by <span className="id">{printable(r.actor)}</span>{r.user_id && <> for the user {printable(r.user_id)}</>}{r.remote && <> from <span className="id">{printable(r.remote)}</span></>} · <span className="mono">{printable(r.action)}</span> · request <span className="id">{printable(r.request_id)}</span></p>
         {details.length > 0 && <p className="label break-words">{details.map(([k, v]) => `${word(k)}: ${printable(v)}`).join(" · ")}</p>}
       </div>
-      <p className="sm:text-right"><span className={r.result === "accepted" ? "text-good" : "text-bad"}><span aria-hidden="true">{r.result === "accepted" ? "✓ " : "✕ "}</span>{word(r.result)}</span><span className="label block">{r.status} · <span title={r.request_id}>request {printable(r.request_id.slice(0, 8))}</span></span></p>
+      <p className="sm:text-right"><span className={r.result === "accepted" ? "text-good" : "text-bad"}><span aria-hidden="true">{r.result === "accepted" ? "✓ " : "✕ "}</span>{word(r.result)}</span> <span className="label">{r.status}</span></p>
     </li>
   );
 }

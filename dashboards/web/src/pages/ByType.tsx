@@ -7,7 +7,7 @@ import { Empty } from "../ui/parts";
 type Row = History["types"][number];
 const columns: [string, (t: Row, minutes: number) => string, string?][] = [
   ["Completed", (t) => figure(t.completed_runs)], ["Failed", (t) => figure(t.failed_runs)], ["Cancelled, lost", (t) => figure(t.cancelled_runs + t.lost_runs), "hidden sm:table-cell"],
-  ["A minute", (t, minutes) => figure((t.completed_runs + t.failed_runs + t.cancelled_runs + t.lost_runs) / minutes)],
+  ["Per minute", (t, minutes) => figure((t.completed_runs + t.failed_runs + t.cancelled_runs + t.lost_runs) / minutes)],
   ["Failure rate", (t) => `${figure(t.failure_rate * 100)} %`],
   ["p50", (t) => (t.execution_time.count ? duration(t.execution_time.p50_ms) : "–")], ["p95", (t) => (t.execution_time.count ? duration(t.execution_time.p95_ms) : "–")], ["p99", (t) => (t.execution_time.count ? duration(t.execution_time.p99_ms) : "–")],
 ];

@@ -101,7 +101,6 @@ export function Health() {
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2 mb-3">
         <h1 className="text-lg font-semibold">Health</h1>
         <label className="flex items-center gap-1.5"><span className="label">looking back</span><select className="field" value={window} onChange={(e) => set({ window: e.target.value === "1h" ? undefined : e.target.value })}>{Object.keys(windows).map((w) => <option key={w}>{w}</option>)}</select></label>
-        <label className="flex items-center gap-1.5 min-w-0"><span className="label">type</span><select className="field max-w-44" value={type} onChange={(e) => set({ type: e.target.value || undefined })}><option value="">all</option>{type && !names.includes(type) && <option value={type}>{printable(type)}</option>}{names.map((n) => <option key={n} value={n}>{printable(n)}</option>)}</select></label>
         {h && <span className="label">as of <Time at={h.generated_at} /></span>}
         <span className="ml-auto hidden sm:inline"><Copy text={asCurl("/tasks/monitoring/health", { window })}>Copy as curl</Copy></span>
       </div>
@@ -119,6 +118,12 @@ export function Health() {
             <Figure name="Open breakers" sub={<Link className="link" to="/providers">providers</Link>}>{h.active_circuit_breakers.length}</Figure>
             <Figure name="Lost tasks" sub={<Link className="link" to="/search" search={{ state: "lost" } as never}>show them</Link>}>{h.lost_tasks}</Figure>
             <Figure name="Ingest lag" sub="from accepted to readable">{duration(h.ingest_lag_ms)}</Figure>
+          </div>
+          <div className="flex flex-wrap items-center gap-x-4 gap-y-2 mt-2">
+            <h2 className="text-base font-semibold">Over time</h2>
+            <label className="flex items-center gap-1.5 min-w-0"><span className="label">type</span><select className="field max-w-44" value={type} onChange={(e) => set({ type: e.target.value || undefined })}><option value="">all</option>{type && !names.includes(type) && <option value={type}>{printable(type)}</option>}{names.map((n) => <option key={n} value={n}>{printable(n)}</option>)}</select></label>
+            <span className="label">{past.data && <>steps of {duration(past.data.step_ms).replace(/ 0 (s|min)$/, "")}, to <Time at={past.data.to} /></>}</span>
+            <span className="ml-auto hidden sm:inline"><Copy text={asCurl("/tasks/monitoring/history", { window, type })}>Copy as curl</Copy></span>
           </div>
           {past.isError && <Failed problem={past.error} again={() => void past.refetch()} />}
           {past.data && <Charts history={past.data} />}

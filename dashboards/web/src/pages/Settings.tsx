@@ -9,6 +9,7 @@ import { duration, printable, word } from "../ui/format";
 import { useMe } from "../ui/me";
 import { Fact, Failed, Forbidden, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
+import { TabRow } from "../ui/TabRow";
 import { Audit } from "./Audit";
 import { Channels } from "./Deliveries";
 import { Keys } from "./Keys";
@@ -77,9 +78,7 @@ export function Settings() {
     <>
       <h1 className="text-lg font-semibold mb-1">Settings</h1>
       <Tabs.Root value={tab.id} onValueChange={(v) => set({ ...fresh, tab: v })}>
-        <Tabs.List className="border-b border-line mb-3 overflow-x-auto whitespace-nowrap" aria-label="Settings">
-          {tabs.filter((t) => t.may).map((t) => <Tabs.Trigger key={t.id} value={t.id} className="tab">{t.name}</Tabs.Trigger>)}
-        </Tabs.List>
+        <TabRow label="Settings" open={tab.id} tabs={tabs.filter((t) => t.may).map((t) => [t.id, t.name] as const)} />
         {tabs.filter((t) => t.may).map((t) => <Tabs.Content key={t.id} value={t.id}>{t.page}</Tabs.Content>)}
       </Tabs.Root>
       {!tab.may && <Forbidden what={word(tab.name)} scope={tab.scope} />}

@@ -14,8 +14,11 @@ export function useSeverities() {
   return useQuery({ queryKey: ["severity"], queryFn: async ({ signal }) => (await get<{ severity: Severities }>("/rules", {}, signal)).severity, staleTime: 60_000, enabled: may.readAll });
 }
 
+// spaced sets the thousands of a plain decimal apart.
+const spaced = (amount: string) => amount.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, "\u202f");
+
 const Amounts = ({ of }: { of: Record<string, string> }) => (
-  <dl className="grid grid-cols-[repeat(auto-fill,minmax(7rem,1fr))] gap-x-6 gap-y-1.5">{Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1)).map(([currency, amount]) => <div key={currency} className="flex justify-between gap-2"><dt className="label">{printable(currency)}</dt><dd>{printable(amount)}</dd></div>)}</dl>
+  <dl className="grid grid-cols-[repeat(auto-fill,minmax(7rem,1fr))] gap-x-6 gap-y-1.5">{Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1)).map(([currency, amount]) => <div key={currency} className="flex justify-between items-baseline gap-2"><dt className="label">{printable(currency)}</dt><dd>{spaced(printable(amount))}</dd></div>)}</dl>
 );
 
 export function Severity() {

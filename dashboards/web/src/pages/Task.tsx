@@ -14,6 +14,7 @@ import { isActive, printable, word } from "../ui/format";
 import { useMe } from "../ui/me";
 import { Copy, Failed, Loading, Mark } from "../ui/parts";
 import { Time } from "../ui/prefs";
+import { TabRow } from "../ui/TabRow";
 import { Attempts } from "./task/Attempts";
 import { EditRetry } from "./task/EditRetry";
 import { Followed } from "./task/Followed";
@@ -92,9 +93,7 @@ export function Task() {
       {did && <Followed did={did} task={t} entries={entries} letter={d} onClose={() => set({ did: undefined })} />}
       {task.isError && <div className="mb-3"><Failed problem={task.error} again={() => void task.refetch()} /></div>}
       <Tabs.Root value={tab} onValueChange={go}>
-        <Tabs.List className="border-b border-line mb-3 overflow-x-auto whitespace-nowrap" aria-label="Views of the task">
-          {tabs.map(([v, name]) => <Tabs.Trigger key={v} value={v} className="tab">{name}</Tabs.Trigger>)}
-        </Tabs.List>
+        <TabRow label="Views of the task" open={tab} tabs={tabs} />
         <Tabs.Content value="overview"><Overview task={t} entries={entries} letter={d} /></Tabs.Content>
         <Tabs.Content value="timeline">{timeline.data ? <Timeline entries={entries} /> : unread}</Tabs.Content>
         <Tabs.Content value="attempts">{attempts.isError ? <Failed problem={attempts.error} again={() => void attempts.refetch()} /> : attempts.data ? <Attempts task={t} attempts={attempts.data.data} entries={entries} /> : <Loading />}</Tabs.Content>

@@ -44,11 +44,11 @@ export function Filters({ search, set }: { search: Search; set(s: Search): void 
   const done = (name: string, value: string) => value.trim() !== (search[name] ?? "") && set({ [name]: value.trim() || undefined });
   return (
     <>
-      <div className="flex flex-wrap items-center gap-x-4 gap-y-2 mb-2">
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-2 mb-2">
         {select("status", status, statuses)}
         {select("severity", search.severity ?? "", severities)}
         {select("reason", search.reason ?? "", reasons)}
-        <input key={search.q ?? ""} className="field grow max-w-48" type="search" data-search placeholder="Text in the error…" aria-label="Text in the error" defaultValue={search.q ?? ""} onBlur={(e) => done("q", e.target.value)} onKeyDown={(e) => e.key === "Enter" && done("q", e.currentTarget.value)} />
+        <input key={search.q ?? ""} className="field grow min-w-32 max-w-44" type="search" data-search placeholder="Text in the error…" aria-label="Text in the error" defaultValue={search.q ?? ""} onBlur={(e) => done("q", e.target.value)} onKeyDown={(e) => e.key === "Enter" && done("q", e.currentTarget.value)} />
         <label className="flex items-center gap-1.5"><input type="checkbox" checked={search.group !== "none"} onChange={(e) => set({ group: e.target.checked ? undefined : "none" })} />group by error</label>
         <button className="btn" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "Fewer filters" : `More filters${more ? ` (${more} set)` : ""}`}</button>
       </div>

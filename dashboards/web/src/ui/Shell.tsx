@@ -16,6 +16,9 @@ type Entry = (typeof pages)[number];
 const offered = (may: May): Entry[] => pages.filter(([to]) => to !== "/providers" || may.readAll);
 const standing = { live: ["●", "live", "text-good"], connecting: ["◌", "connecting", "text-wait"], stale: ["!", "stale", "text-bad"], paused: ["‖", "paused", "text-idle"] } as const;
 
+// The mark in the colour of the light, which an image could not take.
+const Brand = () => <svg width={16} height={16} viewBox="0 0 16 16" aria-hidden="true"><path d="M2 4h7M4 8h9M7 12h7" stroke="var(--accent)" strokeWidth={2.4} strokeLinecap="round" /></svg>;
+
 function useKeys(offer: Entry[], help: () => void) {
   const navigate = useNavigate();
   useEffect(() => {
@@ -70,7 +73,7 @@ function Header({ who, offer, onHelp }: { who: Principal; offer: Entry[]; onHelp
   return (
     <header className="border-b border-line bg-panel">
       <div className="mx-auto max-w-6xl px-3 flex flex-wrap items-center gap-x-5 gap-y-1 pt-2 pb-1">
-        <Link to="/tasks" className="font-semibold">Tasktrail</Link>
+        <Link to="/tasks" className="font-semibold inline-flex items-center gap-1.5"><Brand />Tasktrail</Link>
         <span className={`${colour} whitespace-nowrap`} data-live={status}><span aria-hidden="true">{sign} </span>{text}</span>
         <div className="ml-auto flex flex-wrap items-center gap-1.5">
           {anywhere ? <form onSubmit={(e) => { e.preventDefault(); choose(String(new FormData(e.currentTarget).get("ns") ?? "").trim()); }}><input name="ns" className="field w-20 sm:w-28" aria-label="Namespace" placeholder="default" defaultValue={namespace()} maxLength={255} /></form> : <span className="label">{who.namespace}</span>}
