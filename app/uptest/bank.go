@@ -40,6 +40,9 @@ func RunBank(t *testing.T, s *Scripts, b Bank) {
 	s.Put(t, "wrong", b.Input(4, 1000), nil)
 	s.Up.Lived(t, "ok", lives["success"]...)
 	s.Up.Lived(t, "second-try", lives["retry_then_success"]...)
+	if snap := s.Up.Task(t, "second-try"); snap.Duration.Duration() < 40*time.Millisecond {
+		t.Errorf("two attempts, and the wait between them, took %v", snap.Duration.Duration())
+	}
 	s.Up.Lived(t, "fails", twice...)
 	s.Up.Lived(t, "wrong", twice...)
 	recorded := b.Input

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tasktrail/tasktrail/app/uptest"
+	"github.com/tasktrail/tasktrail/internal/proctest"
 	"github.com/tasktrail/tasktrail/live/livetest"
 )
 
@@ -18,7 +19,7 @@ func open(t *testing.T, queue, tasks string, up ...string) *uptest.Scripts {
 	return &uptest.Scripts{
 		Up: uptest.Start(t, append(up, "--requeue-allow", "127.0.0.0/8")...), Redis: livetest.Start(t).URL(), Queue: queue,
 		Env: []string{
-			"PYTHON=" + python, "PYTHONPATH=.:testdata", "PYTHONDONTWRITEBYTECODE=1", "TASKS=" + tasks, "VISIBILITY_SECONDS=6",
+			"PYTHON=" + python, "PYTHONPATH=.:testdata", "PYTHONDONTWRITEBYTECODE=1", "TASKS=" + tasks,
 		},
 		Enqueuer: []string{python, "enqueue.py"}, Worker: []string{"testdata/work.sh"}, Ready: " ready.",
 	}
@@ -61,5 +62,15 @@ func TestShapes(t *testing.T) {
 		LostOnResume: true,
 		Patches:      map[string]string{"permanent, then edited and retried": `{"kwargs":{"plans":[["ok"]]}}`},
 	}
-	uptest.RunShapes(t, s.Up, nerve.RestartEmpty, s)
+	uptest.RunShapes(t, s.Up, nerve.RestartEmpty, &impatient{s})
+}
+
+// impatient is a service whose first worker keeps its tasks, however busy the machine
+// is, and whose next ones take what a worker that died has left at once.
+type impatient struct{ *uptest.Scripts }
+
+func (s *impatient) Work(t testing.TB) *proctest.Process {
+	p := s.Scripts.Work(t)
+	s.Env = append(s.Env, "VISIBILITY_SECONDS=1")
+	return p
 }

@@ -1,6 +1,7 @@
 """What Celery does not count, kept in its Redis: attempts whose worker died, and who cancels."""
 import functools
 import json
+import time
 
 import redis
 
@@ -25,13 +26,17 @@ class Run:
 
         That an attempt runs stands in Redis while it does: what stands there when the next one begins has died.
         """
-        attempt, died, _, deaths, cancel = self._at_once(
+        attempt, died, _, _, self._began, deaths, cancel = self._at_once(
             lambda p, key: p.hincrby(key, "attempts", 1).hget(key, "running").hset(key, "running", 1)
-            .hget(key, "deaths").hget(key, "cancel"))
+            .hsetnx(key, "began", time.time()).hget(key, "began").hget(key, "deaths").hget(key, "cancel"))
         deaths = int(deaths or 0)
         if died:
             deaths, = self._at_once(lambda p, key: p.hincrby(key, "deaths", 1))
         return attempt, deaths, bool(died), _who(cancel)
+
+    def took(self):
+        """How long the run has taken so far, in milliseconds, from the beginning of its first attempt."""
+        return max(time.time() - float(self._began), 0) * 1000
 
     def end(self, over):
         """The attempt has ended, and with over the run; returns who cancels."""

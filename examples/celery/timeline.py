@@ -74,7 +74,8 @@ class Task(celery.Task):
             raise
         run.end(over=True)
         record.emit("attempt_success", {**at, **took()})
-        record.emit("task_completed", {**took(), "task.attempts": attempt, "task.output": json.dumps(output, default=str)})
+        record.emit("task_completed", {"task.duration_ms": run.took(), "task.attempts": attempt,
+                                       "task.output": json.dumps(output, default=str)})
         return output
 
     def retry(self, *args, **kwargs):
@@ -112,7 +113,7 @@ class Record:
 
     def failed(self, reason, attempts, error):
         why = {"task.failure.reason": reason, "task.attempts": attempts, **error}
-        self.emit("task_failed", why)
+        self.emit("task_failed", {"task.duration_ms": self.run.took(), **why})
         self.emit("moved_to_dlq", why)
 
     def cancelled(self, attempts, proof, by):

@@ -28,17 +28,22 @@ module Timeline
     # what stands there when the next one begins has died.
     def begin(job)
       entry = JSON.generate("process" => PROCESS, "job" => job)
-      attempt, died, _, _, deaths, cancel = at_once do |t|
+      attempt, died, _, _, _, @began, deaths, cancel = at_once do |t|
         t.hincrby(@key, "attempts", 1)
         t.hget(@key, "running")
         t.hset(@key, "running", 1)
         t.hset(RUNNING, @jid, entry)
+        t.hsetnx(@key, "began", Time.now.to_f)
+        t.hget(@key, "began")
         t.hget(@key, "deaths")
         t.hget(@key, "cancel")
       end
       deaths = at_once { |t| t.hincrby(@key, "deaths", 1) }.first if died
       [attempt, deaths.to_i, !died.nil?, cancel && JSON.parse(cancel)]
     end
+
+    # How long the run has taken so far, in milliseconds, from the beginning of its first attempt.
+    def took = [Time.now.to_f - @began.to_f, 0].max * 1000.0
 
     # The attempt has ended, and with over the run.
     def end(over:)

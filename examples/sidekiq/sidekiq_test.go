@@ -16,7 +16,7 @@ func open(t *testing.T, queue, jobs string, up ...string) *uptest.Scripts {
 	return &uptest.Scripts{
 		Up: uptest.Start(t, append(up, "--requeue-allow", "127.0.0.0/8")...), Redis: livetest.Start(t).URL(), Queue: queue,
 		// A busy machine must not take a process that works for dead.
-		Env:      []string{"JOBS=" + jobs, "LEASE_SECONDS=6"},
+		Env:      []string{"JOBS=" + jobs, "LEASE_SECONDS=10"},
 		Enqueuer: []string{"ruby", "enqueue.rb"}, Worker: []string{"testdata/work.sh"}, Ready: "Booting Sidekiq",
 	}
 }

@@ -53,7 +53,7 @@ module Timeline
 
     def failed(reason, attempts, error)
       why = error.merge("task.failure.reason" => reason, "task.attempts" => attempts)
-      emit("task_failed", why)
+      emit("task_failed", why.merge("task.duration_ms" => @run.took))
       emit("moved_to_dlq", why)
     end
 
@@ -122,7 +122,7 @@ module Timeline
       else
         run.end(over: true)
         record.emit("attempt_success", at.merge(took.call))
-        record.emit("task_completed", took.call.merge("task.attempts" => attempt, "task.output" => JSON.generate(output)))
+        record.emit("task_completed", "task.duration_ms" => run.took, "task.attempts" => attempt, "task.output" => JSON.generate(output))
       end
     ensure
       Thread.current[:timeline_run] = Thread.current[:timeline_attempt] = nil
