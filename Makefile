@@ -11,13 +11,13 @@ DEMO    ?= 1
 DATA    ?= ./data
 # The modules of this repository: runners and examples have their own, so that
 # their libraries never reach the product's go.mod.
-MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' -not -path './tools/*' -not -path './bench/*' -not -path './deploy/helm/*' | sort))
+MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' -not -path './tools/*' -not -path './bench/*' -not -path './deploy/helm/*' -not -path './deploy/check/*' | sort))
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 ENGINE  := deploy/embedded/node_modules/.package-lock.json
 
-.PHONY: help check-helm run build engine ui test test-go test-ui lint fuzz bench bench-built bench-agent bench-ingest bench-query fill chaos soak vuln deps-test deps-run clean generate
+.PHONY: help check-helm check-deploy run build engine ui test test-go test-ui lint fuzz bench bench-built bench-agent bench-ingest bench-query fill chaos soak vuln deps-test deps-run clean generate
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ test-ui: deps-run engine build ## Test the live UI: components, and every page i
 
 check-helm: ## Render, lint and decode the Helm chart with Helm's and Kubernetes' own code
 	cd deploy/helm/check && $(GO) test -count=1 ./...
+
+check-deploy: ## Hold compose.yaml and the Dockerfile against Compose's and BuildKit's own code
+	cd deploy/check && $(GO) test -count=1 ./...
 
 lint: ## Run the linters of .golangci.yaml over every module
 	@mkdir -p bin

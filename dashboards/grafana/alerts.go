@@ -23,9 +23,10 @@ func alerts() []alert {
 			uid: "tasktrail-failure-rate", title: "Many runs fail", severity: "high", dashboard: "tasktrail-overview", panel: "Failure rate", over: 900, threshold: 0.2, lasting: "2m",
 			summary:     "More than 20 % of the runs in {{ .Labels.namespace }} failed",
 			description: "Of the runs that ended in the last 15 minutes, 10 at least. Look at the errors by fingerprint, and at the breakers.",
-			sql: lines("SELECT namespace, failed / ended AS rate FROM (SELECT namespace, uniqExactIf((task_id, run), type = 'task_failed') AS failed,",
-				"    failed + uniqExactIf((task_id, run), type = 'task_completed') AS ended FROM "+outcomes(everyNamespace)+" GROUP BY namespace)",
-				"WHERE ended >= 10"),
+			sql: lines("SELECT namespace, sum(failed) / (sum(failed) + sum(completed)) AS rate FROM",
+				"(SELECT namespace, completed, 0 AS failed FROM "+ended(everyNamespace),
+				"  UNION ALL SELECT namespace, 0 AS completed, uniqExactIf((task_id, run), type = 'task_failed') AS failed FROM "+troubles(everyNamespace)+" GROUP BY namespace)",
+				"GROUP BY namespace HAVING sum(failed) + sum(completed) >= 10"),
 		},
 		{
 			uid: "tasktrail-critical-letters", title: "Critical dead letters", severity: "critical", dashboard: "tasktrail-dead-letters", panel: "Pending by alert", over: 900, threshold: 0, lasting: "0s",
@@ -58,7 +59,7 @@ func alerts() []alert {
 			uid: "tasktrail-lost", title: "Tasks were lost", severity: "high", dashboard: "tasktrail-overview", panel: "Lost", over: 900, threshold: 0, lasting: "0s",
 			summary:     "Workers in {{ .Labels.namespace }} fell silent with tasks in progress",
 			description: "Tasks that were declared lost in the last 15 minutes. Where the runner delivers them again, they go on.",
-			sql:         "SELECT namespace, uniqExact(task_id) AS tasks FROM " + outcomes(everyNamespace) + " WHERE type = 'task_lost' GROUP BY namespace",
+			sql:         "SELECT namespace, uniqExact(task_id) AS tasks FROM " + troubles(everyNamespace) + " WHERE type = 'task_lost' GROUP BY namespace",
 		},
 		{
 			uid: "tasktrail-money", title: "Money is stuck", severity: "critical", dashboard: "tasktrail-money", panel: "At risk now", over: 3600, threshold: 1000, lasting: "0s",

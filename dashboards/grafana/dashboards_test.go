@@ -211,13 +211,21 @@ func checkPanel(t *testing.T, p panel, target target, a answer) {
 func TestCountsAreThoseOfTheFolds(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	reader, byTask := seed(t, now)
-	states, letters := map[string]float64{}, 0.0
+	states, letters, completed, failed := map[string]float64{}, 0.0, 0.0, 0.0
 	for name, events := range byTask {
 		snap, ok := timeline.Fold(events)
 		if !ok {
 			t.Fatal(name)
 		}
 		states[string(snap.State)]++
+		for _, e := range events {
+			switch e.Type {
+			case timeline.TaskCompleted:
+				completed++
+			case timeline.TaskFailed:
+				failed++
+			}
+		}
 		for _, l := range timeline.FoldDeadLetters(events) {
 			if l.Status == timeline.DeadLetterPending {
 				letters++
@@ -252,10 +260,34 @@ func TestCountsAreThoseOfTheFolds(t *testing.T) {
 			t.Errorf("%s: %v, want %v", where[1], got, states)
 		}
 	}
-	for column, title := range map[string]string{"letters": "Dead letters"} {
-		if got := of("tasktrail-overview", title).Data[0][column]; got != letters {
-			t.Errorf("%s: %v, want %v", title, got, letters)
+	for title, want := range map[string]float64{"Dead letters": letters, "Completed": completed, "Failure rate": failed / (failed + completed)} {
+		a := of("tasktrail-overview", title)
+		if got := a.Data[0][a.Meta[0].Name]; got != want {
+			t.Errorf("%s: %v, want %v", title, got, want)
 		}
+	}
+	// Half of the attempts that succeeded took 40 ms, of those that failed 20.
+	if p95 := of("tasktrail-overview", "Attempt, p95").Data[0]["p95"].(float64); p95 < 39.7e6 || p95 > 40.3e6 {
+		t.Errorf("95 of 100 attempts took less than %v ns, want 40 ms", p95)
+	}
+	runs := map[string]float64{}
+	for _, row := range of("tasktrail-overview", "Runs that ended").Data {
+		for _, column := range []string{"completed", "failed"} {
+			runs[column] += row[column].(float64)
+		}
+	}
+	if runs["completed"] != completed || runs["failed"] != failed {
+		t.Errorf("runs that ended: %v, want %v and %v", runs, completed, failed)
+	}
+	// By type a batch that came twice counts twice: one completed run did.
+	runs = map[string]float64{}
+	for _, row := range of("tasktrail-types", "Each type").Data {
+		for _, column := range []string{"completed", "failed"} {
+			runs[column] += row[column].(float64)
+		}
+	}
+	if runs["completed"] != completed+1 || runs["failed"] != failed {
+		t.Errorf("runs of types: %v, want %v and %v", runs, completed+1, failed)
 	}
 	if got := of("tasktrail-money", "At risk now").Data; len(got) != 1 || got[0]["currency"] != "EUR" || got[0]["amount"] != letters*700.25 {
 		t.Errorf("at risk: %v, want %v EUR", got, letters*700.25)

@@ -74,9 +74,6 @@ func orOne(namespace string) string {
 	return namespace
 }
 
-// touched selects the tasks that something happened to within the range.
-const touched = "SELECT namespace, task_id FROM task_times WHERE " + oneNamespace + " AND $__timeFilter(created_at)"
-
 // openTasks selects the tasks that are not at their end, and few others.
 func openTasks(namespace string) string {
 	return "SELECT namespace, task_id FROM open_tasks WHERE " + namespace + " AND NOT bitTest(top, 31)"
@@ -85,21 +82,65 @@ func openTasks(namespace string) string {
 // notEnded holds for a task that is not at its end.
 const notEnded = "state NOT IN ('completed', 'failed', 'cancelled')"
 
-// outcomes is a subquery of what attempts and runs came to within the range; an
-// event that stands there twice is in it once.
-func outcomes(namespace string) string {
+// outcomes is a subquery of those of what attempts and runs came to within the
+// range that a condition selects; an event that stands there twice is in it once.
+// It holds the id of each, so that it is for conditions that few fulfil.
+func outcomes(namespace, which string) string {
 	return lines(
-		"(SELECT toString(o.namespace) AS namespace, event_id, slot, toString(o.type) AS type, task_id, run, user_id, duration, occurred_at, ingested_at",
-		"  FROM outcomes AS o WHERE o."+orOne(namespace)+" AND $__timeFilter(slot) LIMIT 1 BY event_id)")
+		"(SELECT toString(o.namespace) AS namespace, event_id, slot, toString(o.type) AS type, task_id, run, duration",
+		"  FROM outcomes AS o WHERE o."+orOne(namespace)+" AND "+which+" AND $__timeFilter(slot) LIMIT 1 BY event_id)")
 }
 
-// withFacts are the outcomes within the range beside the facts of their tasks.
-func withFacts() string {
+// ended is a subquery with a row for each slot of ten seconds within the range:
+// how many runs completed and attempts ended, and how many attempts took how long.
+// It takes what the store has rolled up where that was made of just the rows that
+// are there now, and goes through the rows of the slots that are left, which are
+// the latest.
+func ended(namespace string) string {
+	rolled := lines(
+		"(SELECT toString(r.namespace) AS namespace, r.slot AS slot, any(r.completed_runs) AS completed, any(r.attempts) AS attempts, any(r.durations) AS durations",
+		"    FROM outcome_rollups AS r INNER JOIN",
+		"    (SELECT toString(m.namespace) AS namespace, m.slot AS slot, sum(m.n) AS n, sum(m.hashes) AS hashes FROM outcome_marks AS m WHERE m."+orOne(namespace)+" AND $__timeFilter(slot) GROUP BY m.namespace, m.slot) AS now",
+		"    ON toString(r.namespace) = now.namespace AND r.slot = now.slot AND r.n = now.n AND r.hashes = now.hashes",
+		"    WHERE r."+orOne(namespace)+" AND $__timeFilter(slot) GROUP BY r.namespace, r.slot)")
 	return lines(
-		outcomes(oneNamespace)+" AS o",
-		"INNER JOIN "+tasks(oneNamespace, "SELECT namespace, task_id FROM outcomes WHERE "+oneNamespace+" AND $__timeFilter(slot)")+" AS t",
-		"ON t.namespace = o.namespace AND t.task_id = o.task_id")
+		"(SELECT namespace, slot, completed, attempts, durations FROM "+rolled,
+		"  UNION ALL SELECT namespace, slot, uniqExactIf((task_id, run), type = 'task_completed') AS completed, countIf(type LIKE 'attempt_%') AS attempts,",
+		"    sumMapIf(map(toUInt16(floor(64 * log2(duration + 1))), toUInt64(1)), type LIKE 'attempt_%') AS durations",
+		"  FROM "+outcomes(namespace, "(toString(o.namespace), o.slot) NOT IN (SELECT namespace, slot FROM "+rolled+")")+" GROUP BY namespace, slot)")
 }
+
+// tookBelow is what so many of the attempts of rows of ended took less than, in
+// nanoseconds: the middle of a bucket, which is off by half a percent.
+func tookBelow(part string) string {
+	return "exp2((quantileExactWeighted(" + part + ")(took, attempts_then) + 0.5) / 64) - 1"
+}
+
+// eachTook joins to rows of ended how many of their attempts took how long.
+const eachTook = "ARRAY JOIN mapKeys(durations) AS took, mapValues(durations) AS attempts_then"
+
+// troubles is a subquery of the runs that failed and the tasks that were lost
+// within the range.
+func troubles(namespace string) string {
+	return "(SELECT toString(t.namespace) AS namespace, slot, task_id, run, toString(t.type) AS type FROM troubles AS t WHERE t." + orOne(namespace) +
+		" AND $__timeFilter(slot) AND type IN ('task_failed', 'task_lost'))"
+}
+
+// folded is a subquery with a row for each task that something happened to within
+// the range: the state that left it in. What a condition selects is known of each
+// block of a task's events, and of those that name no such fact in none.
+func folded(which string) string {
+	return lines(
+		"(SELECT "+stateOf()+" AS state FROM (SELECT max(s.decide) AS decide, max("+which+") AS is_chosen",
+		"  FROM (SELECT cityHash64(task_id) AS task, decide, substring(task_type, 17) AS task_type, substring(queue, 17) AS queue",
+		"    FROM task_times WHERE "+oneNamespace+" AND $__timeFilter(created_at)) AS s GROUP BY task HAVING is_chosen))")
+}
+
+// blocksThatEnd are the rows of task_times within the range that tell of a run's
+// completion: what a run came to, and how long it took, stands in one of them
+// beside the facts of its task, so that no other table is asked. A batch that was
+// written twice, by two collectors, counts twice.
+const blocksThatEnd = "task_times WHERE " + oneNamespace + " AND $__timeFilter(created_at) AND " + rankOf + " = 160"
 
 // nothingCameOfIt holds for a task whose current run leaves an earlier dead
 // letter as it was.

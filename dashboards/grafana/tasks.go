@@ -18,13 +18,13 @@ func overview() dashboard {
 			{
 				kind: "stat", title: "Completed", width: 4, height: 4, unit: "short", thresholds: []any{"green"},
 				description: "Runs that completed within the range.",
-				sql:         []string{"SELECT uniqExactIf((task_id, run), type = 'task_completed') AS runs FROM " + outcomes(oneNamespace)},
+				sql:         []string{"SELECT sum(completed) AS runs FROM " + ended(oneNamespace)},
 			},
 			{
 				kind: "stat", title: "Failure rate", width: 4, height: 4, unit: "percentunit", thresholds: []any{"green", 0.05, "orange", 0.2, "red"},
 				description: "Runs that failed, of those that ended in completion or failure within the range.",
-				sql: []string{lines("SELECT if(ended = 0, 0, failed / ended) AS rate FROM",
-					"(SELECT uniqExactIf((task_id, run), type = 'task_failed') AS failed, failed + uniqExactIf((task_id, run), type = 'task_completed') AS ended FROM "+outcomes(oneNamespace)+")")},
+				sql: []string{lines("SELECT if(failed + completed = 0, 0, failed / (failed + completed)) AS rate FROM",
+					"(SELECT (SELECT uniqExactIf((task_id, run), type = 'task_failed') FROM "+troubles(oneNamespace)+") AS failed, (SELECT sum(completed) FROM "+ended(oneNamespace)+") AS completed)")},
 			},
 			{
 				kind: "stat", title: "Dead letters", width: 4, height: 4, unit: "short", thresholds: []any{"green", 1, "orange", 100, "red"},
@@ -34,31 +34,31 @@ func overview() dashboard {
 			{
 				kind: "stat", title: "Lost", width: 4, height: 4, unit: "short", thresholds: []any{"green", 1, "red"},
 				description: "Tasks whose agent fell silent within the range.",
-				sql:         []string{"SELECT uniqExactIf(task_id, type = 'task_lost') AS tasks FROM " + outcomes(oneNamespace)},
+				sql:         []string{"SELECT uniqExactIf(task_id, type = 'task_lost') AS tasks FROM " + troubles(oneNamespace)},
 			},
 			{
 				kind: "stat", title: "Attempt, p95", width: 4, height: 4, unit: "ns",
 				description: "Duration of the attempts that ended within the range: 95 of 100 took less.",
-				sql:         []string{"SELECT ifNotFinite(quantileExactIf(0.95)(duration, type IN ('attempt_success', 'attempt_failed')), 0) AS p95 FROM " + outcomes(oneNamespace)},
+				sql:         []string{lines("SELECT if(count() = 0, 0, "+tookBelow("0.95")+") AS p95 FROM "+ended(oneNamespace), eachTook)},
 			},
 			{
 				kind: "timeseries", title: "Runs that ended", width: 12, height: 8, unit: "short", stacked: true,
 				description: "Runs that completed and failed, and tasks declared lost.",
-				sql: []string{lines("SELECT $__timeInterval(slot) AS time, uniqExactIf((task_id, run), type = 'task_completed') AS completed,",
-					"    uniqExactIf((task_id, run), type = 'task_failed') AS failed, uniqExactIf(task_id, type = 'task_lost') AS lost",
-					"FROM "+outcomes(oneNamespace)+" GROUP BY time ORDER BY time")},
+				sql: []string{lines("SELECT time, sum(completed) AS completed, sum(failed) AS failed, sum(lost) AS lost FROM",
+					"(SELECT $__timeInterval(slot) AS time, sum(completed) AS completed, 0 AS failed, 0 AS lost FROM "+ended(oneNamespace)+" GROUP BY time",
+					"  UNION ALL SELECT $__timeInterval(slot) AS time, 0 AS completed, uniqExactIf((task_id, run), type = 'task_failed') AS failed, uniqExactIf(task_id, type = 'task_lost') AS lost",
+					"  FROM "+troubles(oneNamespace)+" GROUP BY time) GROUP BY time ORDER BY time")},
 			},
 			{
 				kind: "timeseries", title: "Attempts, duration", width: 12, height: 8, unit: "ns",
 				description: "Half, 95 and 99 of 100 attempts took less.",
-				sql: []string{lines("SELECT $__timeInterval(slot) AS time, quantileExact(0.5)(duration) AS p50, quantileExact(0.95)(duration) AS p95, quantileExact(0.99)(duration) AS p99",
-					"FROM "+outcomes(oneNamespace)+" WHERE type IN ('attempt_success', 'attempt_failed') GROUP BY time ORDER BY time")},
+				sql: []string{lines("SELECT $__timeInterval(slot) AS time, "+tookBelow("0.5")+" AS p50, "+tookBelow("0.95")+" AS p95, "+tookBelow("0.99")+" AS p99",
+					"FROM "+ended(oneNamespace), eachTook, "GROUP BY time ORDER BY time")},
 			},
 			{
 				kind: "piechart", title: "Tasks by state", width: 8, height: 8, unit: "short",
-				description: "Tasks that something happened to within the range, by the state they are in now.",
-				sql: []string{lines("SELECT state, count() AS tasks FROM "+tasks(oneNamespace, touched),
-					"WHERE "+chosen("task_type", "type")+" AND "+chosen("queue", "queue")+" GROUP BY state ORDER BY tasks DESC")},
+				description: "Tasks that something happened to within the range, by the state that left them in.",
+				sql:         []string{"SELECT state, count() AS tasks FROM " + folded(chosen("task_type", "type")+" AND "+chosen("queue", "queue")) + " GROUP BY state ORDER BY tasks DESC"},
 			},
 			{
 				kind: "table", title: "Tasks that failed last", width: 16, height: 8, unit: "short", links: taskLinks,
@@ -79,45 +79,42 @@ func taskTypes() dashboard {
 	}
 	d.panels = append(facetPanels("type", "task_type", "type"), panel{
 		kind: "table", title: "Why runs failed", width: 24, height: 8, unit: "short",
-		description: "Failed runs within the range by the type of their task and the reason.",
-		sql: []string{lines("SELECT task_type AS type, reason, uniqExact((task_id, run)) AS runs FROM",
-			"(SELECT task_id, run, toString(reason) AS reason, task_type FROM (SELECT toString(namespace) AS namespace, task_id, run, reason FROM troubles WHERE "+oneNamespace+" AND $__timeFilter(slot) AND type = 'task_failed') AS f",
-			"  INNER JOIN "+tasks(oneNamespace, "SELECT namespace, task_id FROM troubles WHERE "+oneNamespace+" AND $__timeFilter(slot)")+" AS t ON t.namespace = f.namespace AND t.task_id = f.task_id)",
-			"WHERE "+chosen("task_type", "type")+" GROUP BY type, reason ORDER BY runs DESC LIMIT 200")},
+		description: "Runs that became dead letters within the range by the type of their task and the reason.",
+		sql: []string{lines("SELECT toString(task_type) AS type, toString(reason) AS reason, uniqExact((task_id, run)) AS runs FROM dead_letters",
+			"WHERE "+oneNamespace+" AND $__timeFilter(created_at) AND "+chosen("task_type", "type")+" GROUP BY type, reason ORDER BY runs DESC LIMIT 200")},
 	})
 	return d
 }
 
-// facetPanels show what attempts and runs came to by one fact of their tasks.
+// facetPanels show what runs came to by one fact of their tasks. Runs that fail are
+// counted by their dead letters, which name the fact too.
 func facetPanels(what, column, variable string) []panel {
-	only := "WHERE " + chosen(column, variable) + " AND " + column + " != ''"
+	behind := "substring(" + column + ", 17)" // 16 bytes of order
+	letters := "dead_letters WHERE " + oneNamespace + " AND $__timeFilter(created_at) AND " + chosen(column, variable) + " AND " + column + " != ''"
 	return []panel{
 		{
 			kind: "table", title: "Each " + what, width: 24, height: 9, unit: "short",
 			units:       map[string]string{"failure rate": "percentunit", "p50": "ns", "p95": "ns", "longest": "ns"},
-			description: "Runs that ended and attempts within the range, by " + what + ". An attempt that failed may have been retried with success: the failure rate is of runs.",
-			sql: []string{lines("SELECT "+column+" AS "+what+", uniqExactIf((task_id, run), type_of = 'task_completed') AS completed, uniqExactIf((task_id, run), type_of = 'task_failed') AS failed,",
-				"    if(completed + failed = 0, 0, failed / (completed + failed)) AS `failure rate`,",
-				"    countIf(type_of IN ('attempt_success', 'attempt_failed')) AS attempts, countIf(type_of = 'attempt_failed') AS `failed attempts`,",
-				"    ifNotFinite(quantileExactIf(0.5)(duration, type_of IN ('attempt_success', 'attempt_failed')), 0) AS p50,",
-				"    ifNotFinite(quantileExactIf(0.95)(duration, type_of IN ('attempt_success', 'attempt_failed')), 0) AS p95,",
-				"    maxIf(duration, type_of IN ('attempt_success', 'attempt_failed')) AS longest",
-				"FROM (SELECT o.task_id AS task_id, o.run AS run, o.type AS type_of, o.duration AS duration, t."+column+" AS "+column+" FROM "+withFacts()+")",
-				only, "GROUP BY "+what+" ORDER BY failed DESC, attempts DESC LIMIT 200")},
+			description: "Runs that completed within the range, the attempts they took and how long they were under way, waits included; and runs that became dead letters.",
+			sql: []string{lines("SELECT fact AS "+what+", sum(completed_runs) AS completed, sum(failed_runs) AS failed, if(completed + failed = 0, 0, failed / (completed + failed)) AS `failure rate`,",
+				"    if(completed = 0, 0, sum(tries) / completed) AS `attempts a run`, max(half) AS p50, max(most) AS p95, max(slowest) AS longest FROM",
+				"(SELECT "+behind+" AS fact, count() AS completed_runs, 0 AS failed_runs, sum(greatest("+attemptsOf+", 1)) AS tries,",
+				"    toFloat64(quantileTDigest(0.5)(longest)) AS half, toFloat64(quantileTDigest(0.95)(longest)) AS most, max(longest) AS slowest",
+				"  FROM "+blocksThatEnd+" GROUP BY fact HAVING "+chosen("fact", variable)+" AND fact != ''",
+				"  UNION ALL SELECT toString("+column+") AS fact, 0, uniqExact((task_id, run)), 0, 0, 0, 0 FROM "+letters+" GROUP BY fact)",
+				"GROUP BY "+what+" ORDER BY failed DESC, completed DESC LIMIT 200")},
 		},
 		{
-			kind: "timeseries", title: "Attempts by " + what, width: 12, height: 8, unit: "short", stacked: true, name: "${__field.labels." + what + "}",
-			description: "Attempts that ended, failed ones among them.",
-			sql: []string{lines("SELECT $__timeInterval(slot) AS time, "+column+" AS "+what+", count() AS attempts",
-				"FROM (SELECT o.slot AS slot, o.type AS type_of, t."+column+" AS "+column+" FROM "+withFacts()+")",
-				only+" AND type_of IN ('attempt_success', 'attempt_failed') GROUP BY time, "+what+" ORDER BY time, "+what)},
+			kind: "timeseries", title: "Completed runs by " + what, width: 12, height: 8, unit: "short", stacked: true, name: "${__field.labels." + what + "}",
+			description: "Runs that completed.",
+			sql: []string{lines("SELECT $__timeInterval(created_at) AS time, "+behind+" AS "+what+", count() AS runs FROM "+blocksThatEnd,
+				"GROUP BY time, "+what+" HAVING "+chosen(what, variable)+" AND "+what+" != '' ORDER BY time, "+what)},
 		},
 		{
 			kind: "timeseries", title: "Failed runs by " + what, width: 12, height: 8, unit: "short", stacked: true, name: "${__field.labels." + what + "}",
-			description: "Runs that ended as failed.",
-			sql: []string{lines("SELECT $__timeInterval(slot) AS time, "+column+" AS "+what+", uniqExact((task_id, run)) AS runs",
-				"FROM (SELECT o.slot AS slot, o.task_id AS task_id, o.run AS run, o.type AS type_of, t."+column+" AS "+column+" FROM "+withFacts()+")",
-				only+" AND type_of = 'task_failed' GROUP BY time, "+what+" ORDER BY time, "+what)},
+			description: "Runs that became dead letters, those that were saved later among them.",
+			sql: []string{lines("SELECT $__timeInterval(created_at) AS time, toString("+column+") AS "+what+", uniqExact((task_id, run)) AS runs FROM "+letters,
+				"GROUP BY time, "+what+" ORDER BY time, "+what)},
 		},
 	}
 }
@@ -145,17 +142,16 @@ func queues() dashboard {
 					"WHERE "+notEnded+" AND agent != '' AND "+chosen("queue", "queue")+" AND "+chosen("agent", "agent")+" GROUP BY agent ORDER BY `in progress` DESC LIMIT 200")},
 			},
 			{
-				kind: "timeseries", title: "Tasks created by queue", width: 12, height: 8, unit: "short", stacked: true, name: "${__field.labels.queue}",
-				description: "When tasks were created, by the queue they stand in.",
-				sql: []string{lines("SELECT $__timeInterval(created_at) AS time, queue, count() AS tasks FROM "+tasks(oneNamespace, touched),
-					"WHERE $__timeFilter(created_at) AND "+chosen("queue", "queue")+" AND "+chosen("agent", "agent")+" GROUP BY time, queue ORDER BY time, queue")},
+				kind: "timeseries", title: "Completed runs by queue", width: 12, height: 8, unit: "short", stacked: true, name: "${__field.labels.queue_of}",
+				description: "Runs that completed, by the queue of their task.",
+				sql: []string{lines("SELECT $__timeInterval(created_at) AS time, substring(queue, 17) AS queue_of, count() AS runs FROM "+blocksThatEnd,
+					"GROUP BY time, queue_of HAVING "+chosen("queue_of", "queue")+" ORDER BY time, queue_of")},
 			},
 			{
-				kind: "timeseries", title: "Attempts in progress by agent", width: 12, height: 8, unit: "short", name: "${__field.labels.agent}",
-				description: "How many attempts an agent worked on at once, on the average of each interval: the time its attempts took, divided by the interval.",
-				sql: []string{lines("SELECT $__timeInterval(slot) AS time, agent, sum(duration) / 1e9 / $__interval_s AS busy",
-					"FROM (SELECT o.slot AS slot, o.type AS type_of, o.duration AS duration, t.agent AS agent FROM "+withFacts()+")",
-					"WHERE type_of IN ('attempt_success', 'attempt_failed') AND agent != '' AND "+chosen("agent", "agent")+" GROUP BY time, agent ORDER BY time, agent")},
+				kind: "timeseries", title: "Runs under way by agent", width: 12, height: 8, unit: "short", name: "${__field.labels.worker}",
+				description: "How many runs an agent had under way at once, waits included: what those that completed in an interval took together, divided by the interval.",
+				sql: []string{lines("SELECT $__timeInterval(created_at) AS time, substring(agent, 17) AS worker, sum(longest) / 1e9 / $__interval_s AS busy FROM "+blocksThatEnd,
+					"GROUP BY time, worker HAVING worker != '' AND "+chosen("worker", "agent")+" ORDER BY time, worker")},
 			},
 			{
 				kind: "table", title: "Longest waiting", width: 24, height: 8, unit: "short", links: taskLinks, units: map[string]string{"age": "s"},
@@ -192,7 +188,7 @@ func oneUser() dashboard {
 				kind: "timeseries", title: "Runs that ended", width: 16, height: 8, unit: "short", stacked: true,
 				description: "The user's runs that completed and failed.",
 				sql: []string{lines("SELECT $__timeInterval(slot) AS time, uniqExactIf((task_id, run), type = 'task_completed') AS completed, uniqExactIf((task_id, run), type = 'task_failed') AS failed",
-					"FROM "+outcomes(oneNamespace)+" WHERE user_id = ${user:sqlstring} GROUP BY time ORDER BY time")},
+					"FROM "+outcomes(oneNamespace, "user_id = ${user:sqlstring}")+" GROUP BY time ORDER BY time")},
 			},
 			{
 				kind: "table", title: "Tasks", width: 24, height: 10, unit: "short", links: taskLinks, units: map[string]string{"longest run": "ns"},
