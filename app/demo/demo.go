@@ -1,8 +1,9 @@
 // Package demo runs demonstration tasks through the real agent, at a rate that
 // can be watched: every usual life of a task, payments, a provider that goes down
-// and comes back by itself, work that can be cancelled, and dead letters that a
-// retry mends. It fakes the work, not the telling of it; nothing but its tasks'
-// executors and the queue they wait in is made up.
+// and comes back by itself, work that is cancelled, workers that are restarted and
+// die, and dead letters that a retry mends. It fakes the work, not the telling of
+// it; nothing but its tasks' executors, the queue they wait in and the operator who
+// looks after them is made up.
 package demo
 
 import (
@@ -24,14 +25,33 @@ type Config struct {
 	// Rate is how many tasks begin a second.
 	Rate     float64
 	SpoolDir string
-	Logger   *slog.Logger
+	// APIURL is where the demonstration's operator cancels and retries tasks, with
+	// Token. Defaults to none: what is left is left to you.
+	APIURL string
+	// Worker is a command that calls [Die]. Defaults to none: no worker dies.
+	Worker []string
+	// Redeliver is after how long a task whose worker died is handed out again.
+	// Defaults to 90 s, by which it was declared lost.
+	Redeliver time.Duration
+	Logger    *slog.Logger `json:"-"`
 }
+
+func (c Config) withDefaults() Config {
+	if c.Redeliver == 0 {
+		c.Redeliver = 90 * time.Second
+	}
+	return c
+}
+
+// policy is how the demonstration retries: soon enough to be watched.
+var policy = retry.Policy{MaxAttempts: 4, Base: time.Second, Cap: 10 * time.Second}
 
 // Run starts tasks until ctx ends, then waits for those that run.
 func Run(ctx context.Context, cfg Config) (err error) {
+	cfg = cfg.withDefaults()
 	a, err := agent.New(agent.Config{
 		Name: "demo-worker", Namespace: cfg.Namespace, CollectorURL: cfg.CollectorURL, Token: cfg.Token, SpoolDir: cfg.SpoolDir,
-		Retry:       retry.Policy{MaxAttempts: 4, Base: time.Second, Cap: 10 * time.Second},
+		Retry:       policy,
 		Breaker:     breaker.Config{OpenFor: 10 * time.Second},
 		CancelGrace: 5 * time.Second,
 		Logger:      cfg.Logger,
@@ -40,7 +60,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	began := time.Now()
-	q := newQueue(a, func(attempt context.Context, t agent.Task) (agent.Result, error) {
+	q := newQueue(cfg, a, func(attempt context.Context, t agent.Task) (agent.Result, error) {
 		return execute(attempt, ctx, t, time.Since(began))
 	})
 	for _, name := range []string{queueDefault, queueMoney} {
@@ -56,6 +76,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}()
 	cfg.Logger.Info("demonstration tasks are running", "namespace", cfg.Namespace, "rate", cfg.Rate)
 
+	op := newOperator(cfg)
 	tick := time.NewTicker(time.Duration(float64(time.Second) / cfg.Rate))
 	defer tick.Stop()
 	defer q.wait()
@@ -65,8 +86,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 			return nil
 		case <-tick.C:
 		}
-		if err := q.enqueue(ctx, newTask(began, n)); err != nil {
+		t := newTask(began, n)
+		if err := q.enqueue(ctx, t); err != nil {
 			cfg.Logger.Warn("a demonstration task was not recorded", "error", err)
+			continue
+		}
+		if cfg.APIURL != "" {
+			q.running.Go(func() { // ends within seconds: there are few at any rate
+				if err := op.watch(ctx, t.Metadata[planKey], t.ID); err != nil && ctx.Err() == nil {
+					cfg.Logger.Warn("the demonstration's operator could not do it", "error", err)
+				}
+			})
 		}
 	}
 }

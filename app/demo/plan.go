@@ -10,6 +10,7 @@ import (
 
 	"github.com/tasktrail/tasktrail/agent"
 	"github.com/tasktrail/tasktrail/agent/failure"
+	"github.com/tasktrail/tasktrail/agent/runner/httprunner"
 	"github.com/tasktrail/tasktrail/timeline"
 )
 
@@ -26,6 +27,9 @@ const (
 	bankDown   = 30 * time.Second
 )
 
+// planKey is where a task's metadata say its plan.
+const planKey = "plan"
+
 // The plans: how a task's work behaves.
 const (
 	planSuccess    = "success"
@@ -40,12 +44,17 @@ const (
 	planBank       = "bank"               // a provider that goes away and comes back
 	planDeadline   = "out_of_time"        // the deadline passes before the retry could
 	planLongWait   = "come_back_tomorrow" // a Retry-After that is too long
+	planNoCallback = "no_callback"        // nobody said whom to call
+	planUnwanted   = "unwanted"           // somebody cancels it
+	planRestart    = "restart"            // its worker is shut down, and is back soon
+	planDies       = "worker_dies"        // its worker dies: lost, then delivered again
 )
 
 // plans is the order in which tasks follow one another.
 var plans = []string{
 	planSuccess, planProgress, planBank, planFlaky, planSuccess, planMailbox, planBank, planLong, planRetryAfter,
 	planSuccess, planBank, planExhausted, planProgress, planPanic, planBank, planDeaf, planSuccess, planDeadline, planFlaky, planLongWait,
+	planRestart, planNoCallback, planUnwanted, planDies,
 }
 
 // input is what a demonstration task is given.
@@ -60,13 +69,16 @@ func newTask(began time.Time, n int) agent.Task {
 	t := timeline.Task{
 		ID:   fmt.Sprintf("demo-%s-%06d", began.UTC().Format("20060102T150405"), n),
 		Type: types[n%len(types)], Queue: queueDefault, Runner: "demo", UserID: fmt.Sprintf("user-%d", n%5), Provider: provider(plan, n),
-		Metadata: map[string]string{"plan": plan},
+		Metadata: map[string]string{planKey: plan},
 	}
 	if timeline.IsMoneyMovement(t.Type) {
 		t.Queue, t.Currency, t.Amount = queueMoney, "USD", fmt.Sprintf("%d.%02d", 5+rand.IntN(295), rand.IntN(100))
 		t.Metadata["payment_reference"] = fmt.Sprintf("INV-%04d", n/len(types))
 	}
 	t.Input, _ = json.Marshal(input{Number: n, Plan: plan}) // two plain fields: it cannot fail
+	if plan == planExhausted {
+		t.MaxAttempts = 2
+	}
 	task := agent.Task{Task: t}
 	if plan == planDeadline {
 		task.Deadline = time.Now().Add(backlog + 800*time.Millisecond)
@@ -83,7 +95,7 @@ func provider(plan string, n int) string {
 		return "bank"
 	case planExhausted, planMailbox:
 		return "mail-" + plan
-	case planSuccess, planProgress, planLong, planDeaf:
+	case planSuccess, planProgress, planLong, planDeaf, planUnwanted, planRestart, planDies:
 		return "internal"
 	default:
 		return plan
@@ -104,6 +116,14 @@ func execute(ctx, end context.Context, t agent.Task, age time.Duration) (agent.R
 	switch {
 	case in.Plan == planProgress:
 		return steps(ctx, 20, 300*time.Millisecond)
+	case in.Plan == planUnwanted && attempt.Run == 1:
+		return steps(ctx, 30, time.Second)
+	case in.Plan == planRestart && attempt.Number == 1 && attempt.Run == 1:
+		return steps(ctx, 5, time.Second)
+	case in.Plan == planNoCallback:
+		caller := httprunner.New(httprunner.Config{})
+		defer caller.Close()
+		return caller.Func("")(ctx, t)
 	case in.Plan == planLong:
 		return steps(ctx, 60, time.Second)
 	case in.Plan == planDeaf:

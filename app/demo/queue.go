@@ -20,6 +20,7 @@ const (
 // queue is the runner of the demonstration: it hands tasks to the agent, waits
 // between their attempts, and starts the next run of one when it is told to.
 type queue struct {
+	cfg     Config
 	a       *agent.Agent
 	execute agent.Func
 	waiting chan struct{}
@@ -29,10 +30,11 @@ type queue struct {
 	mu      sync.Mutex
 	ctx     context.Context // of the run of the demonstration
 	started map[timeline.ID]bool
+	dying   bool // one worker at a time: the next one would speak for the last
 }
 
-func newQueue(a *agent.Agent, fn agent.Func) *queue {
-	return &queue{a: a, execute: fn, waiting: make(chan struct{}, maxWaiting), room: make(chan struct{}, maxRunning), started: map[timeline.ID]bool{}}
+func newQueue(cfg Config, a *agent.Agent, fn agent.Func) *queue {
+	return &queue{cfg: cfg, a: a, execute: fn, waiting: make(chan struct{}, maxWaiting), room: make(chan struct{}, maxRunning), started: map[timeline.ID]bool{}}
 }
 
 // enqueue records a task and runs it a little later, as a queue with a backlog
@@ -67,15 +69,64 @@ func (q *queue) start(ctx context.Context, t agent.Task, d agent.Delivery) error
 			return
 		}
 		defer func() { <-q.room }()
-		for {
-			step := q.a.Step(ctx, t, d, q.execute)
-			if step.Outcome != agent.Retrying || pause(ctx, step.Delay) != nil {
-				return // what became of the task is on its timeline
-			}
-			d.Attempt = step.NextAttempt
-		}
+		q.deliver(ctx, t, d)
 	})
 	return nil
+}
+
+// deliver hands a run of a task out until it is over.
+func (q *queue) deliver(ctx context.Context, t agent.Task, d agent.Delivery) {
+	plan := t.Metadata[planKey]
+	if plan == planDies && d.Run == 1 && q.mayDie() {
+		err := q.dies(ctx, t, d.CreatedAt)
+		if err == nil {
+			err = pause(ctx, q.cfg.Redeliver)
+		}
+		q.mu.Lock()
+		q.dying = false
+		q.mu.Unlock()
+		if err != nil {
+			if ctx.Err() == nil {
+				q.cfg.Logger.Warn("a demonstration task is left as it is", "task", t.ID, "error", err)
+			}
+			return
+		}
+		d.Attempt++
+	}
+	for {
+		step := q.step(ctx, t, d, plan == planRestart && d.Run == 1 && d.Aborted == 0)
+		switch {
+		case step.Outcome == agent.Aborted && pause(ctx, backlog) == nil: // the worker is back
+			d.Aborted++
+		case step.Outcome == agent.Retrying && pause(ctx, step.Delay) == nil:
+			d.Attempt = step.NextAttempt
+		default:
+			return // what became of the task is on its timeline
+		}
+	}
+}
+
+// step makes an attempt, and shuts its worker down in the middle where that is what
+// the task shows.
+func (q *queue) step(ctx context.Context, t agent.Task, d agent.Delivery, restart bool) agent.Step {
+	if restart {
+		var shutDown context.CancelFunc
+		ctx, shutDown = context.WithCancel(ctx)
+		defer shutDown()
+		defer time.AfterFunc(backlog, shutDown).Stop()
+	}
+	return q.a.Step(ctx, t, d, q.execute)
+}
+
+// mayDie reports whether a worker may die now, and takes the turn.
+func (q *queue) mayDie() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.cfg.Worker) == 0 || q.dying {
+		return false
+	}
+	q.dying = true
+	return true
 }
 
 // maxStarted bounds the commands that are remembered.

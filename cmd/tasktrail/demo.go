@@ -19,7 +19,12 @@ func newDemo() *cobra.Command {
 	load := settingsFlags(c, "data_dir", "collector_url", "token")
 	namespace := c.Flags().String("namespace", "demo", "namespace of the demonstration's tasks")
 	rate := c.Flags().Float64("rate", 1, "tasks a second")
+	dies := c.Flags().Bool("dies", false, "be the worker that dies")
+	_ = c.Flags().MarkHidden("dies")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *dies {
+			return demo.Die(c.Context(), c.InOrStdin())
+		}
 		s, err := load()
 		if err != nil {
 			return err
@@ -27,7 +32,7 @@ func newDemo() *cobra.Command {
 		if *rate <= 0 || *rate > 1000 {
 			return usageError{fmt.Errorf("--rate: %v is not above 0 and at most 1000 tasks a second", *rate)}
 		}
-		collector, token := s.CollectorURL, s.Token
+		collector, token, api := s.CollectorURL, s.Token, ""
 		if collector == app.DefaultSettings().CollectorURL || token == "" {
 			addrs, admin, err := waitForUp(c.Context(), s.DataDir)
 			if err != nil {
@@ -35,13 +40,20 @@ func newDemo() *cobra.Command {
 			}
 			if collector == app.DefaultSettings().CollectorURL {
 				collector = "http://" + addrs.OTLPHTTP
+				if !addrs.HTTPS { // its certificate need not be for this address
+					api = "http://" + addrs.HTTP
+				}
 			}
 			if token == "" {
 				token = admin
 			}
 		}
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
 		return demo.Run(c.Context(), demo.Config{
-			CollectorURL: collector, Token: token, Namespace: *namespace, Rate: *rate,
+			APIURL: api, Worker: []string{self, "demo", "--dies"}, CollectorURL: collector, Token: token, Namespace: *namespace, Rate: *rate,
 			SpoolDir: filepath.Join(s.DataDir, "demo-spool"), Logger: newLogger(s),
 		})
 	}
