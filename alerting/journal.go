@@ -17,9 +17,17 @@ import (
 // message and stack stays far below it.
 const maxLineBytes = 1 << 20
 
+// Behind its checksum a line says whether the next one belongs to it.
+const (
+	lineEnds     = ' '
+	lineContinue = '+'
+)
+
 // journal is the file the state is made of: one record a line, each under a
-// checksum, rewritten when it has grown well past what it says. It knows nothing
-// of what a record means. It is not safe for concurrent use.
+// checksum, rewritten when it has grown well past what it says. What is flushed
+// together is read whole or not at all: a decision is more than one record, and a
+// process may be killed in the middle of writing them. It knows nothing of what a
+// record means. It is not safe for concurrent use.
 type journal struct {
 	path string
 	file *os.File
@@ -30,6 +38,8 @@ type journal struct {
 	// pending is what was appended and not flushed. It stays until a flush succeeds,
 	// so that a full disk loses nothing but time.
 	pending []byte
+	// last is where the last line of pending begins.
+	last int
 	// durable is how much of the file is known to be on the disk.
 	durable int64
 }
@@ -37,7 +47,8 @@ type journal struct {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // openJournal opens or makes the file and calls read with each record in order.
-// A torn tail is cut off; damaged lines before it are passed over and counted.
+// A torn tail is cut off, with what was flushed together with it; damaged lines
+// before it are passed over and counted.
 func openJournal(dir string, read func(record []byte) error) (j *journal, damaged int, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, 0, fmt.Errorf("make the directory: %w", err)
@@ -65,6 +76,7 @@ func openJournal(dir string, read func(record []byte) error) (j *journal, damage
 func (j *journal) load(read func([]byte) error) (damaged int, err error) {
 	r := bufio.NewReaderSize(j.file, 64<<10)
 	var line []byte
+	var group [][]byte // what is not known to be whole yet
 	at := int64(0)
 	for {
 		part, err := r.ReadSlice('\n')
@@ -83,41 +95,57 @@ func (j *journal) load(read func([]byte) error) (damaged int, err error) {
 		case err != nil:
 			return damaged, fmt.Errorf("read the journal: %w", err)
 		}
-		if record, ok := openLine(line); !ok {
+		record, goesOn, ok := openLine(line)
+		if !ok {
 			damaged++
-		} else if err := read(record); err != nil {
-			damaged++
+		} else {
+			group = append(group, bytes.Clone(record))
 		}
-		j.size = at
 		line = line[:0]
+		if goesOn {
+			continue
+		}
+		for _, r := range group {
+			if err := read(r); err != nil {
+				damaged++
+			}
+		}
+		clear(group)
+		group, j.size = group[:0], at
 	}
 }
 
-func openLine(line []byte) (record []byte, ok bool) {
+// openLine gives the record of a line, and whether the next line belongs to it. Of
+// a damaged line it is taken not to.
+func openLine(line []byte) (record []byte, goesOn, ok bool) {
 	line = bytes.TrimSuffix(line, []byte{'\n'})
-	if len(line) < 9 || len(line) > maxLineBytes || line[8] != ' ' {
-		return nil, false
+	if len(line) < 9 || len(line) > maxLineBytes || line[8] != lineEnds && line[8] != lineContinue {
+		return nil, false, false
 	}
 	sum, err := strconv.ParseUint(string(line[:8]), 16, 32)
 	if err != nil || uint32(sum) != crc32.Checksum(line[9:], castagnoli) {
-		return nil, false
+		return nil, false, false
 	}
-	return line[9:], true
+	return line[9:], line[8] == lineContinue, true
 }
 
-func appendLine(dst, record []byte) []byte {
-	dst = fmt.Appendf(dst, "%08x ", crc32.Checksum(record, castagnoli))
+func appendLine(dst, record []byte, then byte) []byte {
+	dst = fmt.Appendf(dst, "%08x%c", crc32.Checksum(record, castagnoli), then)
 	dst = append(dst, record...)
 	return append(dst, '\n')
 }
 
 // add queues a record, which has no line break (it is JSON).
-func (j *journal) add(record []byte) { j.pending = appendLine(j.pending, record) }
+func (j *journal) add(record []byte) {
+	j.last = len(j.pending)
+	j.pending = appendLine(j.pending, record, lineContinue)
+}
 
 // flush writes what is queued and, where sync is set, waits until it and all
 // before it is on the disk.
 func (j *journal) flush(sync bool) error {
 	if len(j.pending) > 0 {
+		j.pending[j.last+8] = lineEnds
 		if _, err := j.file.WriteAt(j.pending, j.size); err != nil {
 			return fmt.Errorf("write the journal: %w", err)
 		}
@@ -188,7 +216,7 @@ func writeLines(f *os.File, records [][]byte) (size int64, err error) {
 	w := bufio.NewWriterSize(f, 256<<10)
 	var line []byte
 	for _, r := range records {
-		line = appendLine(line[:0], r)
+		line = appendLine(line[:0], r, lineEnds)
 		n, err := w.Write(line)
 		size += int64(n)
 		if err != nil {

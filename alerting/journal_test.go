@@ -41,6 +41,9 @@ func TestJournalSurvivesDamage(t *testing.T) {
 		_, _, j := load(t, dir)
 		for i := range 5 {
 			j.add(fmt.Appendf(nil, `{"n":%d}`, i))
+			if err := j.flush(false); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := j.close(); err != nil {
 			t.Fatal(err)
@@ -66,6 +69,28 @@ func TestJournalSurvivesDamage(t *testing.T) {
 		}
 		if got, damaged, _ = load(t, dir); len(got) != 5 || damaged != 0 || got[4] != `{"n":"new"}` {
 			t.Errorf("after the end was cut off: %v, %d damaged", got, damaged)
+		}
+	})
+	t.Run("torn amid what was flushed together", func(t *testing.T) {
+		dir, whole := fill(t)
+		_, _, j := load(t, dir)
+		for i := range 3 {
+			j.add(fmt.Appendf(nil, `{"more":%d}`, i))
+		}
+		if err := j.close(); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cut := len(whole); cut < len(b); cut++ {
+			if err := os.WriteFile(path(dir), b[:cut], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got, _, j := load(t, dir); len(got) != 5 || j.size != int64(len(whole)) {
+				t.Fatalf("cut at %d of %d: %v, %d bytes are kept", cut, len(b), got, j.size)
+			}
 		}
 	})
 	t.Run("flipped bit", func(t *testing.T) {
@@ -115,13 +140,13 @@ func TestJournalRewrite(t *testing.T) {
 }
 
 func FuzzJournal(f *testing.F) {
-	f.Add(appendLine(nil, []byte(`{"task":{"namespace":"a","task_id":"b","runs":[1]}}`)))
-	f.Add(appendLine(nil, []byte(`{"done":{"channel":"c","seq":1}}`)))
+	f.Add(appendLine(nil, []byte(`{"task":{"namespace":"a","task_id":"b","runs":[1]}}`), lineContinue))
+	f.Add(appendLine(nil, []byte(`{"done":{"channel":"c","seq":1}}`), lineEnds))
 	f.Add([]byte("00000000 x\n\n\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()
 		// What passes the checksum reaches the state: give it that chance.
-		b = append(appendLine(nil, bytes.ReplaceAll(b, []byte{'\n'}, nil)), b...)
+		b = append(appendLine(nil, bytes.ReplaceAll(b, []byte{'\n'}, nil), lineEnds), b...)
 		if err := os.WriteFile(filepath.Join(dir, "alerts.journal"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package alerting
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -243,4 +244,80 @@ func TestARulesAlertIsToldOnceAcrossAKill(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A process that is killed while it writes leaves a part of that behind. What is
+// read again from the log is decided as if nothing had been written: nobody goes
+// uncalled, and nobody is called twice.
+func TestADecisionThatWasHalfWrittenIsMadeAgain(t *testing.T) {
+	now := time.Now()
+	opened := breaker(timeline.CircuitBreakerOpened, "s", now, time.Minute)
+	closes := breaker(timeline.CircuitBreakerClosed, "s", now.Add(time.Second), 0)
+	for name, log := range map[string][][]timeline.Event{
+		"fails":     {{dead("t1", 1, timeline.FailExhausted), dead("t2", 1, timeline.FailExhausted)}},
+		"completes": {{dead("t1", 1, timeline.FailExhausted)}, {event(timeline.TaskCompleted, "t1", 2)}},
+		"opens":     {{opened}},
+		"closes":    {{opened}, {closes}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play := func(dir string, batches ...[]timeline.Event) (*Alerting, map[timeline.ID]timeline.AlertState) {
+				cfg := Config{Dir: dir, Channels: []channel.Config{hook("h", "http://127.0.0.1:9/x")}}
+				a := open(t, cfg, nil)
+				for _, b := range batches {
+					write(t, a, b...)
+				}
+				told := map[timeline.ID]timeline.AlertState{}
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				a.round(time.Now())
+				for _, q := range a.state.channel("h").queue {
+					if old, twice := told[q.ID]; twice {
+						t.Errorf("notification %s twice: %s and %s", q.ID, old, q.Alert.State)
+					}
+					told[q.ID] = q.Alert.State
+				}
+				return a, told
+			}
+			whole := t.TempDir()
+			path := filepath.Join(whole, "alerts.journal")
+			a, _ := play(whole)
+			var sizes []int // of the journal after each batch
+			for _, batch := range log {
+				write(t, a, batch...)
+				st, err := os.Stat(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sizes = append(sizes, int(st.Size()))
+			}
+			if err := a.Close(); err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, want := play(whole)
+			_ = a.Close()
+			for cut := range b {
+				if cut > 0 && b[cut-1] != '\n' && cut%97 != 0 {
+					continue // between its lines, and here and there within one
+				}
+				dir := t.TempDir()
+				if err := os.WriteFile(filepath.Join(dir, "alerts.journal"), b[:cut], 0o600); err != nil {
+					t.Fatal(err)
+				}
+				// What was not acknowledged is read again.
+				again := log
+				for len(again) > 0 && cut >= sizes[len(log)-len(again)] {
+					again = again[1:]
+				}
+				a, got := play(dir, again...)
+				_ = a.Close()
+				if !maps.Equal(got, want) {
+					t.Fatalf("cut at %d of %d: told %v, want %v", cut, len(b), got, want)
+				}
+			}
+		})
+	}
 }

@@ -231,10 +231,9 @@ func damagedSpool(t *testing.T, u *uptest.Up, r *rand.Rand, round int) {
 // acknowledged in its log, and its disk goes bad.
 func damagedCollector(t *testing.T, u *uptest.Up, r *rand.Rand, round int) {
 	t.Helper()
-	s := &system{t: t, up: u}
 	dir, logs := t.TempDir(), filepath.Join(u.DataDir, "collector", "log")
 	_, from := written(t, logs)
-	kill(s.engine(), false, syscall.SIGSTOP)
+	kill(u.Engine(), false, syscall.SIGSTOP)
 	recordTasks(t, u, u.Collector(), dir, fmt.Sprintf("collector-%d", round), damagedTasks, true)
 	u.Process.Kill()
 	source, numbers := original(t, dir)

@@ -37,7 +37,7 @@ var faults = []fault{
 	{"SIGKILL of the sidecar", time.Second, func(s *system) func() { s.sidecar.Kill(); return s.startSidecar }},
 	{"SIGKILL of up and its engine", time.Second, func(s *system) func() { s.up.Process.Kill(); return s.up.Begin }},
 	{"SIGKILL of up alone", time.Second, func(s *system) func() { s.up.Process.KillAlone(); return s.up.Begin }},
-	{"SIGKILL of the engine", 0, func(s *system) func() { kill(s.engine(), false, syscall.SIGKILL); return func() {} }},
+	{"SIGKILL of the engine", 0, func(s *system) func() { kill(s.up.Engine(), false, syscall.SIGKILL); return func() {} }},
 	{"SIGKILL of Redis, which comes back empty", time.Second, func(s *system) func() { s.redis.Kill(); return s.startRedis }},
 	{"SIGTERM and start of up", 0, func(s *system) func() {
 		ctx, stop := within(s.t.Context(), 30*time.Second)
@@ -54,7 +54,7 @@ var faults = []fault{
 	stopped("the worker", false, func(s *system) int { return s.worker.Pid() }),
 	stopped("the sidecar", false, func(s *system) int { return s.sidecar.Pid() }),
 	stopped("up and its engine", true, func(s *system) int { return s.up.Process.Pid() }),
-	stopped("the engine", false, (*system).engine),
+	stopped("the engine", false, func(s *system) int { return s.up.Engine() }),
 	stopped("Redis", false, func(s *system) int { return s.redis.Pid() }),
 	under(refuses, 2*time.Second),
 	under(slow, 2*time.Second),

@@ -55,7 +55,7 @@ func (s *system) startPostgres() {
 
 // killPostgres ends the server and every process of it: each is a group of its own.
 func (s *system) killPostgres() {
-	backends := childrenOf(s.river.postgres.Pid())
+	backends := proctest.Children(s.river.postgres.Pid())
 	s.river.postgres.Kill()
 	for _, pid := range backends {
 		kill(pid, false, syscall.SIGKILL)

@@ -189,7 +189,7 @@ func look(t *testing.T, u *uptest.Up, l *load, at time.Duration) sample {
 	figures := text(t, strings.TrimSuffix(u.API(), "/api/v1")+"/metrics", u.Token)
 	s := sample{
 		at: at, tasks: float64(l.done()), goroutines: figure(figures, "go_goroutines"), files: figure(figures, "process_open_fds"),
-		memory: resident(u.Process.Pid()), engine: resident((&system{up: u}).engine()), agent: resident(os.Getpid()),
+		memory: resident(u.Process.Pid()), engine: resident(u.Engine()), agent: resident(os.Getpid()),
 		agentGoroutines: float64(runtime.NumGoroutine()), agentFiles: descriptors(os.Getpid()),
 		collectorLog: size(filepath.Join(u.DataDir, "collector")) / (1 << 20), stored: size(filepath.Join(u.DataDir, "clickhouse")) / (1 << 20),
 	}

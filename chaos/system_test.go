@@ -155,35 +155,6 @@ func (s *system) api(ctx context.Context, method, path, body, key string) (int, 
 	return answer(req, s.up.Token)
 }
 
-// engine is the process id of the ClickHouse engine, a child of up; 0 where there
-// is none at the moment.
-func (s *system) engine() int {
-	for _, pid := range childrenOf(s.up.Process.Pid()) {
-		return pid
-	}
-	return 0
-}
-
-// childrenOf are a process's children, whichever of its threads has started them.
-func childrenOf(parent int) []int {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	var children []int
-	for _, f := range stats {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue
-		}
-		_, rest, ok := strings.Cut(string(b), ") ")
-		fields := strings.Fields(rest)
-		if !ok || len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
-			continue
-		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		children = append(children, pid)
-	}
-	return children
-}
-
 // kill sends a signal to a process, or to its whole group where group is set.
 func kill(pid int, group bool, sig syscall.Signal) {
 	if pid <= 0 {

@@ -98,6 +98,15 @@ func (u *Up) ClickHouse() string { return u.addrs[3] }
 // API is the root of the API's URLs.
 func (u *Up) API() string { return "http://" + u.addrs[0] + "/api/v1" }
 
+// Engine is the process id of the embedded engine, a child of Process; 0 where there
+// is none at the moment.
+func (u *Up) Engine() int {
+	for _, pid := range proctest.Children(u.Process.Pid()) {
+		return pid
+	}
+	return 0
+}
+
 // RedisURL is the embedded broker's, with its password.
 func (u *Up) RedisURL() string {
 	b, err := os.ReadFile(filepath.Join(u.DataDir, "redis-password"))

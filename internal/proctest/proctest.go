@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -160,6 +161,26 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Output is the end of what the process has printed.
 func (p *Process) Output() string { return p.out.String() }
+
+// Children are a process's children, whichever of its threads has started them.
+func Children(parent int) []int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	var children []int
+	for _, f := range stats {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		_, rest, ok := strings.Cut(string(b), ") ")
+		fields := strings.Fields(rest)
+		if !ok || len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		children = append(children, pid)
+	}
+	return children
+}
 
 // WaitReady waits until the URL answers 200, and fails the test when the process
 // ends before or the time is over.
