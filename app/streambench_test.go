@@ -30,12 +30,19 @@ func benchSize(name string, otherwise int) int {
 	return otherwise
 }
 
-// send posts events as any OTLP exporter would.
+// send posts events as any OTLP exporter would. They have no source: what a source
+// sends again is not written again.
 func send(tb testing.TB, u *uptest.Up, events []timeline.Event) {
+	for i := range events {
+		events[i].SourceID, events[i].SourceSeq = "", 0
+	}
+	post(tb, u, events)
+}
+
+// post posts events as they are.
+func post(tb testing.TB, u *uptest.Up, events []timeline.Event) {
 	records := make([][]byte, len(events))
 	for i := range events {
-		// One without a source: what a source sends again is not written again.
-		events[i].SourceID, events[i].SourceSeq = "", 0
 		records[i] = wire.AppendLogRecord(nil, &events[i])
 	}
 	body := wire.AppendExportRequest(nil, wire.Resource{ServiceName: "bench"}, records)

@@ -96,9 +96,11 @@ func (g *group) add(at time.Time, window time.Duration, good, bad int64) {
 	g.Buckets[i].Bad += bad
 }
 
-// sum counts what happened within the window before now.
+// sum counts what happened within the window before now, and the whole of the slot
+// that the window begins in: of a window as short as a slot less would be seen for a
+// moment alone, and missed between two rounds.
 func (g *group) sum(now time.Time, window time.Duration) (good, bad int64) {
-	from := now.Add(-window).Unix()
+	from := now.Add(-window - slotOf(window)).Unix()
 	for _, b := range g.Buckets {
 		if b.At > from && b.At <= now.Unix() {
 			good += b.Good

@@ -12,8 +12,9 @@ import (
 	"github.com/tasktrail/tasktrail/timeline/wire"
 )
 
-// ReplayStep is how often rules are evaluated in a replay.
-const ReplayStep = 15 * time.Second
+// replayStep is how often rules are evaluated in a replay; where one has so short a
+// window that something could pass between two steps, it is each slot.
+const replayStep = 15 * time.Second
 
 // History gives events that are stored.
 type History interface {
@@ -51,7 +52,7 @@ const maxFirings = 10_000
 // Replay runs rules over the past: when would they have fired between from and
 // to? They are warmed up with what came before, as far back as they look.
 func Replay(ctx context.Context, rules []Rule, h History, from, to time.Time) (*Result, error) {
-	back := time.Duration(0)
+	back, step := time.Duration(0), replayStep
 	var types []timeline.Type
 	for i := range rules {
 		r := &rules[i]
@@ -59,14 +60,17 @@ func Replay(ctx context.Context, rules []Rule, h History, from, to time.Time) (*
 			return nil, fmt.Errorf("rule %s: %w", r.Name, ErrNotReplayable)
 		}
 		back = max(back, r.lookBack())
+		if windowed(r.Kind) && r.Window < replayStep {
+			step = slot
+		}
 		for _, t := range append(typesOf(r.Kind), foldTypes(r.Kind)...) {
 			if !slices.Contains(types, t) {
 				types = append(types, t)
 			}
 		}
 	}
-	p := &replay{History: h, engine: New(rules, from.Add(-back)), open: map[taskRun]folded{}, res: &Result{Held: map[string]int{}}, from: from, firing: map[timeline.ID]int{}}
-	p.next = from.Add(-back).Truncate(ReplayStep)
+	p := &replay{History: h, engine: New(rules, from.Add(-back)), open: map[taskRun]folded{}, res: &Result{Held: map[string]int{}}, from: from, step: step, firing: map[timeline.ID]int{}}
+	p.next = from.Add(-back).Truncate(step)
 	err := h.Replay(ctx, from.Add(-back), to, types, func(r *wire.Record) error {
 		p.res.Events++
 		at := time.Unix(0, r.OccurredAt)
@@ -83,6 +87,10 @@ func Replay(ctx context.Context, rules []Rule, h History, from, to time.Time) (*
 	// What was over before the time asked about was warming up.
 	p.res.Firings = slices.DeleteFunc(p.res.Firings, func(f Firing) bool { return !f.EndedAt.IsZero() && !f.EndedAt.After(from) })
 	return p.res, err
+}
+
+func windowed(k Kind) bool {
+	return k == FailureRate || k == LostTasks || k == DeadLetterGrowth || k == NewError
 }
 
 // lookBack is how much of the past a rule has to know.
@@ -122,6 +130,7 @@ type replay struct {
 	res    *Result
 	from   time.Time
 	next   time.Time
+	step   time.Duration
 	firing map[timeline.ID]int
 }
 
@@ -139,7 +148,7 @@ type folded struct {
 const maxFolded = 2_000_000
 
 func (p *replay) until(ctx context.Context, at time.Time) error {
-	for ; !p.next.After(at); p.next = p.next.Add(ReplayStep) {
+	for ; !p.next.After(at); p.next = p.next.Add(p.step) {
 		changes, err := p.engine.Evaluate(ctx, p.next, p, nil)
 		if err != nil {
 			return err

@@ -124,6 +124,18 @@ rules:
 	}
 }
 
+// Of the shortest window nothing is missed between two rounds, wherever in a slot it
+// was.
+func TestTheShortestWindowIsSeenByTheNextRound(t *testing.T) {
+	for at := range 10 {
+		w := newWorld(t, "rules: [{name: a, kind: lost_tasks, above: 0, window: 10s}]")
+		w.want(time.Duration(at)*time.Second, "")
+		w.see(timeline.TaskLost, 1)
+		w.want(5*time.Second, "firing")
+		w.want(16*time.Second, "resolved")
+	}
+}
+
 func TestAnEventThatComesAgainCountsOnce(t *testing.T) {
 	w := newWorld(t, "rules: [{name: r, kind: failure_rate, above: 0.5, min_samples: 5}]")
 	r := rec(timeline.TaskFailed, "t", t0)
