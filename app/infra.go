@@ -83,8 +83,11 @@ func startEngine(ctx context.Context, cfg engine.ProcessConfig) (*engine.Process
 // start: the schema follows when it is back.
 func (a *App) migrate(ctx context.Context) error {
 	err := a.store.Migrate(ctx)
-	var lasting interface{ Permanent() bool }
-	if err == nil || a.role == RoleUp || errors.As(err, &lasting) && lasting.Permanent() {
+	if a.role == RoleUp {
+		// An engine that dies meanwhile is started again within moments.
+		return again(ctx, engineLeaves, err, a.store.Migrate)
+	}
+	if err == nil || lasting(err) {
 		return err
 	}
 	a.log.Warn("ClickHouse does not answer; events are kept in the log until it does", "error", err)
@@ -108,6 +111,32 @@ func (a *App) migrate(ctx context.Context) error {
 	}()
 	a.undo.pushFunc("migration", func() { stop(); <-done })
 	return nil
+}
+
+// lasting says that an error stays where it is tried again.
+func lasting(err error) bool {
+	var l interface{ Permanent() bool }
+	return errors.As(err, &l) && l.Permanent()
+}
+
+// again repeats what ended with err until it does not, or fails for good, or its time
+// is over.
+func again(ctx context.Context, within time.Duration, err error, do func(context.Context) error) error {
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for err != nil && !lasting(err) {
+		select {
+		case <-tick.C:
+			err = do(ctx)
+		case <-deadline.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }
 
 // startRedis starts the embedded broker where no server is named.

@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"syscall"
 	"time"
 
@@ -135,6 +136,18 @@ func (s *system) storm(r *rand.Rand, d time.Duration) {
 		})
 		pause(time.Duration(r.IntN(300)) * time.Millisecond)
 	}
+	// One that could not start while its disk was full may end after that fault did.
+	proctest.Eventually(s.t, time.Minute, "the second collector is there", func() (bool, string) {
+		s.again()
+		ctx, stop := within(s.t.Context(), time.Second)
+		defer stop()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.second.http+"/healthz", nil)
+		if err != nil {
+			return false, err.Error()
+		}
+		code, _ := answer(req, s.up.Token)
+		return code == http.StatusOK, fmt.Sprint(code)
+	})
 }
 
 // parts are what each fault is about.
